@@ -9,7 +9,7 @@ use stepwell::{RunState, Workspace};
 
 use crate::failure::{Failure, Outcome};
 
-/// How the places begin that the server keeps in the workspace.
+/// The prefix of locations that the server stores in the workspace.
 pub(crate) const SERVED: &str = "mlflow-artifacts:/";
 
 /// The folder of artifacts in the workspace at `root`, whatever stands there.
@@ -17,7 +17,7 @@ pub(crate) fn own_folder(root: &Path) -> PathBuf {
     root.join("artifacts")
 }
 
-/// Where a place that the server keeps is, below its folder; `None` for another place.
+/// The path of a location that the server stores, below its folder; `None` for any other location.
 pub(crate) fn served(uri: &str, folder: &Path) -> Option<PathBuf> {
     uri.strip_prefix(SERVED).map(|place| folder.join(place.trim_start_matches('/')))
 }
@@ -42,7 +42,7 @@ pub fn folder_of_run(workspace: &Workspace, run: &RunState) -> Result<PathBuf, S
 pub(crate) struct Gone {
     /// Those that may be removed.
     pub(crate) folders: Vec<PathBuf>,
-    /// Those that are reached through a link, which leads somebody knows where: they stay.
+    /// Folders that are reached through a link, which may lead anywhere: they stay.
     linked: Vec<PathBuf>,
 }
 

@@ -31,7 +31,7 @@ pub(crate) struct Known {
     key: OrderKey,
 }
 
-/// Reads columns with commas between, which count as such outside of quotes.
+/// Reads columns separated by commas; commas within quotes do not separate.
 pub(crate) fn parse(text: &str) -> Result<Columns, String> {
     let mut parts = vec![String::new()];
     let mut quote = None;

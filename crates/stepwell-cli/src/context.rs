@@ -29,7 +29,7 @@ impl Context {
         Ok(Workspace::open(&self.dir)?)
     }
 
-    /// Opens the workspace, which must exist, though its mark be damaged.
+    /// Opens the workspace, which must exist, even if its marker file is damaged.
     pub(crate) fn open_damaged(&self) -> Outcome<Workspace> {
         Ok(Workspace::open_damaged(&self.dir)?)
     }
@@ -49,8 +49,8 @@ impl Context {
     }
 }
 
-/// Gives all runs of a query, page by page and at most `max`, to `take`; returns how many match altogether. What cannot
-/// be read, and keys that no run has, are told on standard error.
+/// Passes all runs of a query to `take`, page by page and at most `max`. Returns how many match in all. Reports on
+/// standard error what cannot be read, and keys that no run has.
 pub(crate) fn search(
     workspace: &Workspace,
     mut query: Query,

@@ -1,4 +1,5 @@
-//! Copies the files of one folder that another lacks, each whole and compared where it arrived.
+//! Copies the files that one folder has and another lacks. Each appears when it is complete, and is compared with its
+//! original.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -30,9 +31,9 @@ pub(crate) struct Copied {
     pub(crate) no_files: Vec<PathBuf>,
 }
 
-/// Copies every regular file below `from` to the place below `to` that `place` names, if it is not there; one that is
-/// there is compared in full. Links are neither followed nor copied. A file appears under its name when it is whole, on disk and compared, and replaces
-/// none.
+/// Copies every regular file below `from` to the path below `to` that `place` returns, if it does not exist there; an
+/// existing one is compared in full. Links are neither followed nor copied. A copy appears under its name when it is
+/// complete, on disk and compared, and never replaces a file.
 pub(crate) fn missing_files(
     from: &Path,
     to: &Path,

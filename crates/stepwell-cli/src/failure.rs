@@ -27,7 +27,7 @@ pub(crate) enum Failure {
     Failed(String, Option<String>),
     /// A command could not be started: this exit status.
     Unstarted(u8, String),
-    /// Whoever read our output has gone, so nobody wants the rest: exit status 0, in silence.
+    /// The reader of our output has gone, so the rest is not needed: exit status 0, without a message.
     PipeClosed,
 }
 

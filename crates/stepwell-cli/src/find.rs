@@ -107,7 +107,7 @@ fn find(workspace: &Workspace, argument: &str, chars_min: usize) -> Outcome<RunS
     }
 }
 
-/// The error that several runs fit, with the first of them.
+/// The error that several runs match, with the first of them.
 fn ambiguous(workspace: &Workspace, what: &str, some: &[RunId], many: usize) -> Failure {
     let columns = ["id", "name", "experiment", "started"].map(Column::whole).into();
     let mut table = Table::new(columns, None, false);

@@ -1,4 +1,4 @@
-//! Keys that a filter, an order or a column names and no run has: they are told, with what may be meant.
+//! Keys that a filter, an order or a column names but no run has: they are reported, with similar keys.
 
 use std::io::Write;
 

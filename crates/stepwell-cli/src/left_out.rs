@@ -1,4 +1,4 @@
-//! What an answer was made without: told on standard error, each thing once, and in the exit status.
+//! What an answer was made without: reported on standard error, each thing once, and by the exit status.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -23,7 +23,7 @@ pub(crate) fn tell(places: &[String]) {
     }
 }
 
-/// The command's answer: "no" where something is missing from it, which is told with its number.
+/// The exit status: 1 if something is missing from the answer. The number of such things is reported.
 pub(crate) fn close(answer: Answer) -> Answer {
     let count = PLACES.lock().unwrap_or_else(std::sync::PoisonError::into_inner).len() as u64;
     if count == 0 {

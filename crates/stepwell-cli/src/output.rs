@@ -10,8 +10,8 @@ use crate::cut::{cut_end, cut_middle};
 use crate::failure::Outcome;
 use crate::table::{Column, Table};
 
-/// A text from a log, fit for a terminal: control characters, which could move the cursor or forge lines, and marks
-/// that turn the direction of writing become visible escapes; all else stays.
+/// A text from a log, made safe for a terminal. Control characters, which could move the cursor or forge lines, and
+/// marks that change the direction of writing become visible escapes; everything else stays.
 pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

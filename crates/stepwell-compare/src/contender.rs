@@ -13,7 +13,8 @@ pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// A store of points in one folder.
 ///
-/// A store is opened, does one thing, and is closed by dropping it, so that what its threads still owe is in the bill.
+/// A store is opened, does one thing, and is closed by dropping it, so that the cost includes what its threads still
+/// have to do.
 pub trait Store {
     /// Whether it keeps steps beside timestamps.
     fn keeps_steps(&self) -> bool {

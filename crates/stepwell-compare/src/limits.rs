@@ -11,7 +11,7 @@ use crate::meter::{cost, cpu_ns, least};
 use crate::table::Figures;
 use crate::work::{Logged, Work};
 
-/// The contender that stands for the machine.
+/// The contender that represents the machine.
 pub const LIMIT: &str = "machine";
 
 /// Slots of the ring that stands for a resident, preallocated log.

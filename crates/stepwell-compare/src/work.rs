@@ -103,8 +103,8 @@ impl Work {
         self.lengths[run as usize]
     }
 
-    /// The point of a series at a step. Each run, and of very many keys each ten, is a stretch of its own of the mix,
-    /// so that no store gains by finding the same noise twice.
+    /// The point of a series at a step. Each run (and, with very many keys, each ten keys) is a separate stretch of the
+    /// mix, so that no store gains by finding the same noise twice.
     #[inline]
     pub fn point(&self, run: u32, key: u32, step: u32) -> Logged {
         let (ten, column) = (key as usize / KEYS.len(), if self.keys == 1 { 5 } else { key as usize % KEYS.len() });

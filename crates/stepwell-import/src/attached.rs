@@ -1,4 +1,4 @@
-//! What an import gives beside runs' words and points: experiments, registered models, and what belongs to a run.
+//! What an import gives besides runs' metadata and points: experiments, registered models, and what belongs to a run.
 
 use std::path::PathBuf;
 
@@ -27,12 +27,12 @@ pub struct ImportedModel {
     pub model: Model,
 }
 
-/// What belongs to a run beside its words and points.
+/// What belongs to a run besides its metadata and points.
 #[derive(Clone, Debug, Default)]
 pub struct Attached {
     /// The [`ImportedExperiment::key`] of the run's experiment, which was given to the sink before.
     pub experiment_key: Option<String>,
-    /// What the run stands for, see [`stepwell::items`].
+    /// The kind of entity that the run represents, see [`stepwell::items`].
     pub kind: u8,
     /// Items by kind and key, see [`stepwell::items`].
     pub items: Vec<(u8, String, String)>,
@@ -61,14 +61,14 @@ pub struct ArtifactFolder {
 /// One of several logs of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// What tells it from other parts: the same wherever the log is copied, and when it grows.
+    /// What distinguishes it from other parts: the same wherever the log is copied, and when it grows.
     pub id: String,
     /// When this start of the run began, in milliseconds since the epoch.
     pub started_ms: Option<i64>,
     /// Where the log is: the kind of source and its absolute path. It stays the same when the log is overwritten. A log
     /// without a point has none, since its beginning is not whole.
     pub place: Option<String>,
-    /// How much of what this part has, the run itself and names of metrics, params and tags, parts before it had too.
+    /// How much of this part (the run itself, and names of metrics, params and tags) earlier parts had too.
     pub known: Counts,
 }
 

@@ -11,7 +11,7 @@ use crate::report::{Counts, Kind, Named, Report, Skipped, Taken};
 use crate::run::{ImportError, ImportedRun, Sink};
 use crate::words::{self, RunWords};
 
-/// Reports kept for one file; the rest is counted.
+/// Most reports for one file; further ones are only counted.
 const SKIPS_PER_PATH_COUNT_MAX: u64 = 1_000;
 /// How many earlier reports are looked at for one of the same reason.
 const LOOK_BACK: usize = 64;
@@ -58,7 +58,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Notes what an export says of its runs; says whether the file is such a list.
+    /// Notes what an export says about its runs. Returns whether the file is such a list.
     pub(crate) fn note_words(&mut self, path: &Path, named: usize) -> bool {
         let Some(list) = words::list(path) else {
             // A list of another tool has no points of ours beside it.
@@ -89,7 +89,7 @@ impl<'a> Context<'a> {
         Ok(())
     }
 
-    /// Says to which of the named paths, by their places, belongs what is taken from here on.
+    /// Sets the named paths, by index, to which everything taken from here on belongs.
     pub(crate) fn reading(&mut self, named: impl IntoIterator<Item = usize>) {
         self.named = named.into_iter().collect();
     }
@@ -115,7 +115,7 @@ impl<'a> Context<'a> {
         self.report.notes.extend(done.notes.into_iter().map(|note| (path.to_path_buf(), note)));
     }
 
-    /// Says what a person should know of what is taken from a file.
+    /// Adds a note about what is taken from a file.
     pub(crate) fn note(&mut self, path: &Path, note: impl Into<String>) {
         self.report.notes.push((path.to_path_buf(), note.into()));
     }
@@ -158,8 +158,8 @@ impl<'a> Context<'a> {
         self.sink.wants_artifacts()
     }
 
-    /// Gives a run to the sink, unless another source had its id. Sources that are known by their place and beginning
-    /// may share one by chance; the sink looks further into them. Parts of one run share theirs.
+    /// Gives a run to the sink, unless another source had its id. Sources that are recognised by their place and
+    /// beginning may share an id by chance; the sink examines them further. Parts of one run share their id.
     pub(crate) fn emit(&mut self, mut run: ImportedRun, path: &Path) -> Result<(), ImportError> {
         let (mut missing, mut unknown) = ((0, 0), None);
         let folder = if run.source.starts_with("mlruns:") { Some(path) } else { path.parent() };
@@ -201,7 +201,7 @@ impl<'a> Context<'a> {
         Ok(())
     }
 
-    /// Reports what an export said that it wrote of a run, and that is not there.
+    /// Reports what an export claims to have written of a run, but does not contain.
     fn tell_missing(&mut self, run: &ImportedRun, (series, points): (u64, u64), path: &Path) {
         let why = format!("of run {}: the export wrote them, and they are gone from it", run.id);
         self.leave_out(path, Kind::Series, series, why.clone());
@@ -270,12 +270,12 @@ impl<'a> Context<'a> {
         self.leave_out(path, Kind::File, 1, reason);
     }
 
-    /// Reports a file of which what stands before the fault was read.
+    /// Reports a file that was read only up to an error.
     pub(crate) fn not_to_its_end(&mut self, path: &Path, error: impl std::fmt::Display) {
         self.unread(path, format!("not read to its end: {error}"));
     }
 
-    /// Reports a folder of which nobody knows what is in it.
+    /// Reports a folder whose contents are unknown.
     pub(crate) fn cannot_list(&mut self, folder: &Path, error: &std::io::Error) {
         self.unread(folder, format!("cannot list the folder: {error}"));
     }

@@ -1,5 +1,5 @@
-//! What logs hold beside metrics: images, sounds, histograms, curves, graphs, lists and texts. Each becomes a file of
-//! the run where files are wanted, and is counted where they are not.
+//! What logs contain besides metrics: images, sounds, histograms, curves, graphs, lists and texts. If files are wanted,
+//! each becomes a file of the run; otherwise they are counted.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -91,8 +91,8 @@ impl Keep {
     }
 }
 
-/// A tag as a path that means the same everywhere: no dots alone, no characters that a server or a system reads
-/// otherwise.
+/// A tag as a path that means the same everywhere: no part consists of dots, and no character is special to a server or
+/// a system.
 fn safe(tag: &str) -> String {
     let one = |segment: &str| {
         let plain: String = segment

@@ -2,8 +2,8 @@
 //! DVCLive, Hugging Face's `trainer_state.json`.
 //!
 //! [`import`] walks the given files and folders, recognises each source by its name and first bytes, and gives complete
-//! runs to a [`Sink`], one at a time and always in the same order. Nothing is written. What cannot be read is reported
-//! with its path and byte offset, and the rest is read: no byte of a source is trusted, no length in it is allocated
+//! runs to a [`Sink`], one at a time and always in the same order. It writes nothing. What cannot be read is reported
+//! with its path and byte offset, and the rest is read. No byte of a source is trusted: no length in it is allocated
 //! before the bytes are there.
 //!
 //! [`EventWriter`] goes the other way, for exports: it writes TensorBoard's event files.
@@ -51,10 +51,10 @@ use crate::walk::{Group, Source};
 
 /// Reads every source under `paths` and gives its runs to `sink`; see the crate's description.
 ///
-/// Runs keep their own id; a source without ids gets [`RunId::derived`] of its kind, its path relative to the given
-/// path and its beginning, so importing again gives identical runs, and two projects with the same relative paths do
-/// not. Of two sources that claim one id the first is imported and the second reported, except W&B logs of one run,
-/// which are one run's parts.
+/// Runs keep their own id. A source without ids gets [`RunId::derived`] of its kind, its path relative to the given
+/// path, and its beginning. So importing it again gives identical runs, and two projects with the same relative paths
+/// give different ones. Of two sources that claim one id, the first is imported and the second reported, except that
+/// W&B logs of one run are parts of this run.
 ///
 /// Memory holds one run at a time, and for tables with a run column those runs whose last row has not been seen yet.
 ///
@@ -105,14 +105,14 @@ fn slashed(path: &Path) -> String {
     parts.join("/")
 }
 
-/// The id of a run that its source does not name: of its kind, its path relative to the given path, and its beginning,
-/// which tells apart what two projects keep at the same place.
+/// The id of a run that its source does not name: derived from its kind, its path relative to the given path, and its
+/// beginning, which distinguishes what two projects have at the same place.
 fn placed_id(kind: &str, relative: &str, beginning: &str) -> RunId {
     RunId::derived(kind, &format!("{relative}\0{beginning}"))
 }
 
-/// What a run came from that its source does not name, whatever the source holds by now. `None` for what has no path
-/// that could be named again.
+/// The origin of a run that its source does not name, whatever the source contains by now. `None` if its path could not
+/// be named again.
 fn origin(kind: &str, path: &Path, run: &str, options: &Options) -> Option<String> {
     if options.stdin.as_deref() == Some(path) {
         return None;

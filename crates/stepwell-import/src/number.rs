@@ -44,7 +44,8 @@ pub(crate) fn seconds_to_ms(seconds: f64) -> Option<i64> {
     whole((seconds * 1000.0).round_ties_even())
 }
 
-/// A time of unknown unit: from 10^11 on it counts milliseconds (the year 1973), below it seconds (to the year 5138).
+/// A time of unknown unit: values from 10^11 on are milliseconds (from the year 1973), smaller ones seconds (to the
+/// year 5138).
 pub(crate) fn time_to_ms(number: f64) -> Option<i64> {
     if number.abs() >= 1e11 { whole(number.round_ties_even()) } else { seconds_to_ms(number) }
 }

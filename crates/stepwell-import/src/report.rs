@@ -164,7 +164,7 @@ impl Counts {
     }
 }
 
-/// Something in a source that was not taken as it is: left out, cut, or read without a part of it.
+/// Something in a source that was not imported unchanged: it was left out, cut, or read in part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skipped {
     /// The file or folder.
@@ -192,19 +192,19 @@ pub struct Taken {
     pub is_refused: bool,
     /// What else a person should know of it.
     pub notes: Vec<String>,
-    /// What became of it when it came from a source that had given something else before.
+    /// What became of it, if its source had given something else before.
     pub changed: Changes,
 }
 
-/// How many runs came from sources that had given other runs before, and were overwritten since; and what was changed
-/// of what was there.
+/// How many runs came from sources that were overwritten since they had given other runs, and what existing data was
+/// changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Runs that are new beside those that their sources gave before.
     pub beside: u64,
     /// Runs that took the place of those that their sources gave before.
     pub replaced: u64,
-    /// What was there in the sink and is otherwise now, beside what is new: how many of each, by name.
+    /// Existing data in the sink that was changed, as opposed to added: how many of each, by name.
     pub here: BTreeMap<&'static str, u64>,
 }
 

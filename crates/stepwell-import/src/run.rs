@@ -25,8 +25,8 @@ pub struct ImportedSeries {
 pub struct ImportedRun {
     /// The source's own id, or one derived from the kind of source, its relative path and its beginning.
     pub id: RunId,
-    /// Whether the source itself names the run. Else it is known by its place and content only, and a source that has
-    /// the id of an earlier one and goes on otherwise is another run.
+    /// Whether the source itself names the run. Otherwise the run is recognised by its place and content only; a source
+    /// that has the id of an earlier one but other contents is another run.
     pub own_id: bool,
     /// The kind of source and its path relative to the given path, as `kind:path`.
     pub source: String,
@@ -36,7 +36,7 @@ pub struct ImportedRun {
     pub name: String,
     /// Who ran it; empty when the source does not say.
     pub user: String,
-    /// Where the run stands. Sources that do not record it are taken as finished.
+    /// The status of the run. Sources that do not record one count as finished.
     pub status: RunStatus,
     /// Start, in milliseconds since epoch.
     pub start_time_ms: Option<i64>,
@@ -66,7 +66,7 @@ pub trait Sink {
     /// Any error ends the import.
     fn run(&mut self, run: ImportedRun) -> Result<Taken, BoxError>;
 
-    /// Takes an experiment, before its runs. Who keeps none says nothing of it.
+    /// Takes an experiment, before its runs. A sink that does not store experiments need not implement this.
     ///
     /// # Errors
     /// Any error ends the import.
@@ -75,7 +75,8 @@ pub trait Sink {
         Ok(Taken::default())
     }
 
-    /// Takes a registered model with its versions, after the runs that made them. Who keeps none says nothing of it.
+    /// Takes a registered model with its versions, after the runs that made them. A sink that does not store models
+    /// need not implement this.
     ///
     /// # Errors
     /// Any error ends the import.
@@ -84,13 +85,12 @@ pub trait Sink {
         Ok(Taken::default())
     }
 
-    /// Whether files that belong to runs are taken. Who wants none is spared of reading them.
+    /// Whether files that belong to runs are taken. If not, they are not read.
     fn wants_artifacts(&self) -> bool {
         false
     }
 
-    /// Hears how far the import is: bytes read, of about how many, and the file being read. Called at least once a
-    /// file.
+    /// Reports progress: bytes read, of about how many, and the file being read. Called at least once a file.
     fn progress(&mut self, bytes_done: u64, bytes_total: u64, path: &Path) {
         let _ = (bytes_done, bytes_total, path);
     }

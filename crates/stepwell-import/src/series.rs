@@ -12,7 +12,7 @@ pub(crate) struct SeriesBuilder {
     index: HashMap<String, usize>,
     /// The series expected next: logs name their keys in the same order at each step.
     next: usize,
-    /// The points of the first row that has any, in words, by which a source is known again.
+    /// The points of the first row that has any, as text; the source is recognised by it.
     beginning: String,
     /// Whether that row is over.
     begun: bool,

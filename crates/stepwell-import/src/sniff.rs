@@ -64,7 +64,7 @@ pub(crate) fn kind_of(path: &Path, name: &str, options: &Options) -> Result<Opti
     })
 }
 
-/// What a file is that was named by the caller, or came by standard input: its name may say nothing.
+/// What a file is that the caller named or that came by standard input. Its name may say nothing.
 ///
 /// # Errors
 /// Those of reading it.

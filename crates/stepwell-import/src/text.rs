@@ -15,8 +15,8 @@ const BUFFER_BYTES: usize = 1 << 18;
 /// A text's bytes in UTF-8, as far as it is text. Offsets in it are those of the unpacked and decoded text.
 pub(crate) type Text = BufReader<Box<dyn Read>>;
 
-/// What comes next of a file. What stands before the place where a packed file was cut, or the disk failed, is whole:
-/// nothing comes any more then, and `cut` has the error.
+/// The next bytes of a file. What comes before the place where a gzip file was cut, or where the disk failed, is
+/// intact. Then no more bytes follow, and `cut` has the error.
 pub(crate) fn or_cut<T>(next: Result<Option<T>>, cut: &mut Option<std::io::Error>) -> Option<T> {
     next.unwrap_or_else(|error| {
         *cut = Some(error);

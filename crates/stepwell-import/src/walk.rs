@@ -116,7 +116,7 @@ pub(crate) fn find(paths: &[PathBuf], context: &mut Context<'_>) -> Result<Vec<G
 }
 
 impl Walk<'_, '_> {
-    /// A file that was named by the caller: it is said if nothing can be made of it.
+    /// A file that the caller named: it is reported if it is not recognised.
     fn given_file(&mut self, path: &Path) {
         // Opening a pipe that nobody writes would wait for ever.
         if !path.is_file() {
@@ -219,8 +219,8 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// Tells the links of a folder, which are not followed: what they lead to within the root is met by itself, and
-    /// what is outside was not named.
+    /// Reports the links of a folder, which are not followed: a target within the root is found by itself, and a target
+    /// outside was not named.
     fn tell_links(&mut self, folder: &Path, links: &[PathBuf], real_root: &Path) {
         let mut inside = 0;
         for path in links {

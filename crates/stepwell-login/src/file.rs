@@ -40,7 +40,8 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Those of this user: in `$STEPWELL_CREDENTIALS`, else in `stepwell/credentials.json` of the folder for settings.
+    /// Opens this user's credentials: in `$STEPWELL_CREDENTIALS`, else in `stepwell/credentials.json` of the folder for
+    /// settings.
     ///
     /// # Errors
     /// When no such folder is known.
@@ -97,7 +98,7 @@ impl Credentials {
         Ok(self.list()?.remove(&origin.to_string()))
     }
 
-    /// Keeps one for a server, in place of what was there.
+    /// Stores the credential of a server, in place of an earlier one.
     ///
     /// # Errors
     /// As [`Self::list`], or when the file cannot be written.
@@ -105,7 +106,7 @@ impl Credentials {
         self.change(|all| _ = all.insert(origin.to_string(), credential))
     }
 
-    /// Forgets the one for a server; says whether there was one.
+    /// Removes the credential of a server. Returns whether there was one.
     ///
     /// # Errors
     /// As [`Self::set`].
@@ -115,7 +116,7 @@ impl Credentials {
         Ok(found)
     }
 
-    /// Changes the file in one step, one process after the other.
+    /// Changes the file atomically. Processes take turns.
     fn change(&self, change: impl FnOnce(&mut BTreeMap<String, Credential>)) -> Result<(), String> {
         let failed = |error: io::Error| format!("cannot write {}: {error}", self.path.display());
         if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {

@@ -1,4 +1,4 @@
-//! Which token goes to which server: credentials of this user, in a file that only the user reads, or in the
+//! Which token goes to which server. Credentials of this user are in a file that only the user can read, or in the
 //! environment. Nothing here talks to a server.
 
 mod file;
@@ -9,7 +9,7 @@ pub use origin::Origin;
 
 /// The token of the server that the process is told to use, instead of one in the file.
 pub const TOKEN: &str = "STEPWELL_TOKEN";
-/// Says, by any value but 0, that tokens may go to other machines unencrypted.
+/// If set to anything but 0, tokens may go to other machines unencrypted.
 pub const ALLOW_PLAIN_HTTP: &str = "STEPWELL_ALLOW_PLAIN_HTTP";
 /// The file of credentials, instead of the usual one.
 pub const FILE: &str = "STEPWELL_CREDENTIALS";

@@ -1,4 +1,4 @@
-//! A server by scheme, host and port: what a token is for.
+//! A server, identified by scheme, host and port: what a token is for.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// The server of an address. What follows the host and the port says nothing here; so does `stepwell+` before.
+    /// The server of an address. The path after host and port is ignored, and so is a prefix `stepwell+`.
     ///
     /// # Errors
     /// What is wrong with the address, in words for the user.
@@ -49,7 +49,7 @@ impl Origin {
         Ok(Self { https, host: host.to_ascii_lowercase(), port })
     }
 
-    /// Whether nobody else reads what is sent: it is encrypted, or stays on this machine.
+    /// Whether the connection is private: encrypted, or within this machine.
     #[must_use]
     pub fn is_private(&self) -> bool {
         let bare = self.host.trim_start_matches('[').trim_end_matches(']');

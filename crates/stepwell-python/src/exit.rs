@@ -1,5 +1,5 @@
-//! The exit status of the process, which Python tells nobody: runs that ended with it as FINISHED become FAILED if it
-//! is not 0.
+//! The exit status of the process, which Python does not report: runs that ended with the process as FINISHED become
+//! FAILED if the status is not 0.
 
 use std::ffi::{c_int, c_void};
 use std::sync::Once;
@@ -38,7 +38,7 @@ pub(crate) fn ended_with_process(run: PyRef<'_, RunBase>) {
     REGISTERED.call_once(|| system::at_exit(exited));
 }
 
-/// Python is gone by now, so that nothing here may ask it anything.
+/// Python has been finalised by now, so nothing here may call it.
 extern "C" fn exited(status: c_int, _: *mut c_void) {
     if status == 0 {
         return;

@@ -1,4 +1,4 @@
-//! A lock for what is held for nanoseconds and waited for rarely: one atomic exchange, where others take two.
+//! A lock that is held for nanoseconds and rarely contended: one atomic exchange, where others take two.
 #![allow(unsafe_code)]
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -33,7 +33,7 @@ pub(crate) enum Number {
 }
 
 impl Number {
-    /// The value; NaN for a gap, as other libraries have it.
+    /// The value; NaN for a null, as in other libraries.
     pub(crate) fn value(self) -> PyResult<f64> {
         match self {
             Self::Float(value) => Ok(value),

@@ -1,4 +1,5 @@
-//! Forks of the interpreter: no child finds a run locked by a thread that it does not have.
+//! Forks of the interpreter: holds all locks of runs during a fork, so that no child finds one held by a thread that it
+//! does not have.
 
 use std::cell::RefCell;
 use std::sync::{Arc, LazyLock, Weak};
@@ -45,7 +46,7 @@ pub(crate) fn before_fork(py: Python<'_>) {
     }
 }
 
-/// Gives the locks back, in the parent and in the child.
+/// Releases the locks, in the parent and in the child.
 #[pyfunction]
 pub(crate) fn after_fork() {
     HELD.with_borrow_mut(Vec::clear);

@@ -57,7 +57,7 @@ fn is_dates(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(kind.extract::<String>().is_ok_and(|kind| kind == "M" || kind == "m"))
 }
 
-/// Refuses arrays whose memory does not say what they mean.
+/// Refuses arrays whose bytes alone do not say what they mean.
 fn check(object: &Bound<'_, PyAny>) -> PyResult<()> {
     if object.hasattr("mask")? && object.hasattr("filled")? {
         return Err(PyTypeError::new_err("a masked array: give `.filled(…)` or `.compressed()`"));

@@ -1,4 +1,4 @@
-//! Long work that Ctrl-C interrupts: it goes on in a thread, while Python's main thread looks for signals.
+//! Long work that Ctrl-C interrupts: the work runs in a thread, while Python's main thread checks for signals.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The extension module `stepwell._native`: what of the Python package is written in Rust.
+//! The extension module `stepwell._native`: the part of the Python package that is written in Rust.
 
 mod column;
 mod command;

@@ -131,12 +131,12 @@ impl Shared {
         PyErr::warn(py, &class, &text, 1)
     }
 
-    /// What is raised of a run that takes nothing any more.
+    /// The exception for a run that takes nothing more.
     pub(crate) fn ended(&self, py: Python<'_>) -> PyErr {
         errors::new(py, "EndedError", format!("run {} is ended; resume it to log more", self.id))
     }
 
-    /// Does something that may wait for the disk, while other Python threads run. Whoever interrupts it waits no more.
+    /// Runs something that may wait for the disk, while other Python threads run. An interrupt ends the wait.
     pub(crate) fn at_disk<T: Send + 'static>(
         &self,
         py: Python<'_>,

@@ -13,7 +13,7 @@ use crate::shared::State;
 /// Bytes in one of MLflow's megabytes.
 const MEGABYTE: f64 = 1e6;
 
-/// A thread that logs the machine's state until this is dropped or the run ends. It never touches Python.
+/// A thread that logs the machine's state until this is dropped or the run ends. It does not call Python.
 pub(crate) struct Monitor {
     stop: Arc<(parking_lot::Mutex<bool>, Condvar)>,
 }

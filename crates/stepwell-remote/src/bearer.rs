@@ -1,4 +1,4 @@
-//! The token of requests: one of an hour, made from one that lasts longer and renewed before it ends.
+//! The token of requests: it is valid for an hour, made from one that lasts longer, and renewed before it expires.
 
 use std::time::{Duration, Instant};
 
@@ -23,18 +23,18 @@ struct Current {
     renew_at: Instant,
 }
 
-/// What a server makes of the kept token.
+/// The answer of a server that was asked for a token of an hour.
 pub(crate) enum Made {
     /// A token for so long.
     Token(Hourly),
-    /// It makes none, and takes the kept one.
+    /// The server has no such tokens; requests carry the stored one.
     Nothing,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct Hourly {
     token: String,
-    /// By this a client whose clock is wrong knows when it ends.
+    /// Lets a client whose clock is wrong know when the token expires.
     valid_ms: u64,
 }
 
@@ -79,7 +79,7 @@ impl Bearer {
         }
     }
 
-    /// Forgets a token that the server refused; says whether another one can be made.
+    /// Drops a token that the server refused. Returns whether another one can be made.
     pub(crate) fn drop(&self, token: &str) -> bool {
         let mut current = self.current.lock();
         let is_hourly = self.kept.as_deref().is_some_and(|kept| kept != token);

@@ -1,4 +1,4 @@
-//! Carries a spool to its server: parcels, then files, then what has arrived leaves the spool.
+//! Sends a spool to its server: parcels, then files; then removes what has arrived from the spool.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use crate::server::Server;
 
 /// Parcels are found until so many points are at hand.
 const POINTS_AT_HAND: u64 = 256 << 10;
-/// How often one round begins anew because the server is elsewhere, as when another process carries the same run.
+/// How often one round starts again because the server has another position, as when another process sends the same
+/// run.
 const ANEW_MAX: u32 = 8;
 
 /// What was carried.
@@ -27,15 +28,15 @@ pub struct Carried {
     pub files: u64,
     /// Runs that have ended and arrived, and left the spool.
     pub released: u64,
-    /// What the server refused or does otherwise, and what could not be read: each once, with the reason.
+    /// What the server refused or changed, and what could not be read: each once, with the reason.
     pub notes: BTreeSet<String>,
 }
 
-/// Carries these runs of a workspace to a server, or all if none is named, on this thread. With `release` runs that
-/// have ended and arrived are removed from the workspace, as from a spool. `progress` is told after each request.
+/// Sends these runs of a workspace to a server, or all runs if none is named, on this thread. With `release`, runs that
+/// have ended and arrived are removed from the workspace, as from a spool. `progress` is called after each request.
 ///
 /// # Errors
-/// The first that keeps it from going on; what was carried until then is in `done`.
+/// The first error that prevents it from continuing; `done` has what was sent until then.
 pub fn carry(
     server: &Arc<Server>,
     workspace: &Workspace,
@@ -65,7 +66,7 @@ pub(crate) struct Carrier {
     /// Runs that the server refused; they stay in the spool.
     pub(crate) refused: BTreeSet<RunId>,
     files: Files,
-    /// The server's points of each writer, as far as it said.
+    /// The server's points of each writer, as far as it has reported them.
     pub(crate) there: BTreeMap<RunId, BTreeMap<WriterId, u64>>,
     pub(crate) carried: Carried,
 }
@@ -87,11 +88,11 @@ impl Carrier {
         }
     }
 
-    /// Carries everything that is there. When it returns, all of it is durable on the server, but for what
+    /// Sends everything that is there. When it returns, all of it is durable on the server, except for what
     /// [`Carried::notes`] names.
     ///
     /// # Errors
-    /// The first that keeps it from going on; a later round goes on there.
+    /// The first error that prevents it from continuing; a later round continues there.
     pub(crate) fn round(&mut self, tell: &mut dyn FnMut(&Carried)) -> Result<()> {
         let ended = self.ended()?;
         self.parcels(tell)?;
@@ -113,7 +114,7 @@ impl Carrier {
         self.files.left()
     }
 
-    /// Runs without a writer: nothing comes to them any more.
+    /// Runs without a writer: nothing is added to them.
     fn ended(&mut self) -> Result<Vec<RunId>> {
         let runs: Vec<RunId> = self.shipment.iter().flat_map(|shipment| shipment.runs().cloned()).collect();
         let mut ended = Vec::new();
@@ -158,7 +159,7 @@ impl Carrier {
         Ok(())
     }
 
-    /// Finds parcels, and asks where the server is in what it was not asked before.
+    /// Finds parcels, and asks for the positions of writers that the server was not asked about before.
     fn fill(&mut self) -> Result<()> {
         let shipment = match &mut self.shipment {
             Some(shipment) => shipment,
@@ -194,7 +195,7 @@ impl Carrier {
         Ok(())
     }
 
-    /// Sends what fits into a bundle. Returns whether the server is elsewhere.
+    /// Sends what fits into a bundle. Returns whether the server has another position than these parcels assume.
     fn send(&mut self) -> Result<bool> {
         let mut bundling = Bundling::default();
         let mut count = 0;
@@ -240,7 +241,8 @@ impl Carrier {
         self.refused.insert(run.clone());
     }
 
-    /// Removes runs that have ended and arrived from the spool. `ended` were so before the last parcel was found.
+    /// Removes runs that have ended and arrived from the spool. The runs in `ended` had ended before the last parcel
+    /// was found.
     fn release(&mut self, ended: &[RunId]) -> Result<()> {
         for id in ended {
             let Some(shipment) = &self.shipment else { return Ok(()) };

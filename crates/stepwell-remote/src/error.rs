@@ -27,7 +27,7 @@ pub enum Error {
         /// What it says.
         message: String,
     },
-    /// An address, a token or a file of certificates is not what it must be.
+    /// An address, a token or a file of certificates is not valid.
     #[error("{0}")]
     Invalid(String),
     /// The spool failed.
@@ -46,13 +46,13 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the server was not reached, so that it may be later.
+    /// Whether the server could not be reached; it may be reachable later.
     #[must_use]
     pub fn is_network(&self) -> bool {
         matches!(self, Self::Network { .. })
     }
 
-    /// Whether a later try may succeed without anybody changing anything here: the network, a restart, a full disk.
+    /// Whether a later try may succeed without a change on this side: after a network failure, a restart, a full disk.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {

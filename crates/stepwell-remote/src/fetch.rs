@@ -1,4 +1,4 @@
-//! The other way: brings runs of a server into a workspace, a part at a time, and only what is missing.
+//! The other direction: copies runs from a server into a workspace, in parts, and only what is missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::server::Server;
 
-/// How often a run is asked for again because something else wrote it here meanwhile.
+/// How often a run is requested again because somebody else wrote to it here in the meantime.
 const TRIES: u32 = 8;
 /// Logs that are open at once.
 const LOGS_MAX: usize = 64;
@@ -34,8 +34,8 @@ pub struct Fetched {
     pub left_out: BTreeSet<String>,
 }
 
-/// Brings the runs that a filter finds on a server, with their files unless `files` is false. `progress` is told after
-/// each run. Stopped half-way, it goes on where it was.
+/// Copies the runs that a filter finds on a server, with their files unless `files` is false. `progress` is called
+/// after each run. If it is interrupted, the next call continues.
 ///
 /// # Errors
 /// [`Error::Network`], [`Error::Refused`], [`Error::Store`]; what was brought stays.
@@ -135,7 +135,7 @@ struct Listed {
     files: Vec<Entry>,
 }
 
-/// Brings the files of a run that are not here, or have another length.
+/// Copies the files of a run that are missing here, or have another length.
 fn of_run(server: &Server, run: &RunId, folder: &Path, within: &str, done: &mut Fetched) -> Result<()> {
     let path = utf8_percent_encode(within, NON_ALPHANUMERIC);
     let query = format!("run_id={run}&path={path}");
@@ -176,7 +176,7 @@ fn of_run(server: &Server, run: &RunId, folder: &Path, within: &str, done: &mut 
     Ok(())
 }
 
-/// Puts a file in its place when it is whole.
+/// Moves a complete file to its place.
 fn put(place: &Path, bytes: &mut dyn std::io::Read) -> Result<()> {
     let folder = place.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(Error::file("create", folder))?;

@@ -1,7 +1,8 @@
-//! Carries the files of runs, after their points: by their contents, in pieces, so that a cut connection costs a piece.
+//! Sends the files of runs, after their points, identified by their contents. They are sent in pieces, so a broken
+//! connection costs one piece.
 //!
-//! A file of a run that still goes on is sent again when it has grown by a quarter, and once more when the run has
-//! ended: so a log that grows costs its length a few times, not once a second.
+//! While a run goes on, a file is sent again when it has grown by a quarter, and once more when the run has ended. So a
+//! growing log is sent a few times in all, not once a second.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -22,7 +23,7 @@ use crate::server::Server;
 const PIECE: usize = 8 << 20;
 /// Folders deeper than this are left out.
 const DEPTH_MAX: usize = 64;
-/// What stays as it is in an argument of an address.
+/// Characters that are not escaped in an argument of an address.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// A file's size and the time of its last change, in nanoseconds.
@@ -46,17 +47,17 @@ impl Stamp {
 /// The files of a spool's runs.
 pub(crate) struct Files {
     tracking: Tracking,
-    /// Where the files of each run are, as far as it was asked.
+    /// Where the files of each run are, as far as it was looked up.
     folders: BTreeMap<RunId, Option<PathBuf>>,
     /// What was sent of each run, by path.
     sent: BTreeMap<RunId, BTreeMap<String, Stamp>>,
-    /// Files of each run that were met and not sent.
+    /// Files of each run that were found and not sent.
     left: BTreeMap<RunId, u64>,
     /// Runs with a file that the server refused, or that cannot be read: they stay in the spool.
     kept: BTreeSet<RunId>,
 }
 
-/// How far the server is with a file.
+/// How much of a file the server has.
 #[derive(Deserialize)]
 struct There {
     has: bool,
@@ -133,12 +134,12 @@ impl Files {
         Ok((done, notes))
     }
 
-    /// Files that were met and have not arrived.
+    /// Files that were found and have not arrived.
     pub(crate) fn left(&self) -> u64 {
         self.left.values().sum()
     }
 
-    /// Whether a run that has ended has files that were not sent as they are.
+    /// Whether a run that has ended has files whose present contents were not sent.
     pub(crate) fn has_more(&mut self, run: &RunId) -> Result<bool> {
         match self.folder(run).filter(|folder| folder.is_dir()) {
             Some(_) if self.kept.contains(run) => Ok(true),

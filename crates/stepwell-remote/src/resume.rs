@@ -1,4 +1,4 @@
-//! Goes on with a run that the spool does not have: takes its metadata from the server.
+//! Resumes a run that the spool does not have: takes its metadata from the server.
 
 use serde::Deserialize;
 use stepwell::{RunId, Workspace};

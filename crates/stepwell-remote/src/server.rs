@@ -32,7 +32,7 @@ pub struct Response {
 /// An answer whose body is not read yet.
 type Streamed = ureq::http::Response<ureq::Body>;
 
-/// A server. Threads may share it; connections are kept.
+/// A server. Threads may share it; connections are reused.
 pub struct Server {
     options: ServerOptions,
     bearer: Bearer,
@@ -110,8 +110,8 @@ impl Server {
         &self.options.url
     }
 
-    /// Asks anything of its REST API: `path` from the root, as `/api/2.0/mlflow/runs/search`. An answer with an error
-    /// is an answer.
+    /// Sends any request of the REST API: `path` is from the root, as `/api/2.0/mlflow/runs/search`. An answer that
+    /// reports an error is still an answer.
     ///
     /// # Errors
     /// [`Error::Network`].
@@ -138,7 +138,7 @@ impl Server {
         self.whole(self.read_body(response)?).map(|_| ())
     }
 
-    /// Sends a request; once more where the token of an hour is refused, as after a change of the server's key.
+    /// Sends a request. If its token of an hour is refused, as after a change of the server's key, sends it once more.
     pub(crate) fn send(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> Result<Response> {
         let token = self.bearer.get(|kept| self.exchange(kept))?;
         let response = self.send_with(token.as_deref(), method, path, kind, body)?;
@@ -165,7 +165,7 @@ impl Server {
         self.read_body(self.open(token, method, path, kind, body)?)
     }
 
-    /// Sends a request. The answer's body is not read yet; `kind` and `body` are of requests that have one.
+    /// Sends a request. The answer's body is not read yet. `kind` and `body` are for requests with a body.
     fn open(&self, token: Option<&str>, method: &str, path: &str, kind: &str, body: &[u8]) -> Result<Streamed> {
         let url = format!("{}{path}", self.options.url);
         let mut request = ureq::http::Request::builder().method(method).uri(&url);
@@ -208,7 +208,7 @@ impl Server {
         })
     }
 
-    /// The body of a good answer; another one as an error.
+    /// The body of a successful answer; any other answer as an error.
     pub(crate) fn whole(&self, response: Response) -> Result<Vec<u8>> {
         let Response { status, body } = response;
         if (200..300).contains(&status) {
@@ -231,7 +231,7 @@ impl Server {
         Err(Error::Refused { url: self.options.url.clone(), status, code: told.error_code, message })
     }
 
-    /// Where the server is in what these writers logged to a run.
+    /// The position of the server: what it has from these writers of a run.
     pub(crate) fn positions(
         &self,
         run: &RunId,

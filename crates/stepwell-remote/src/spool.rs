@@ -45,7 +45,7 @@ impl SpoolOptions {
     }
 }
 
-/// The spool of one server; see the crate. Threads may share it. In a forked child, open it anew.
+/// The spool of one server; see the crate. Threads may share it. A forked child must open its own.
 pub struct Spool {
     folder: PathBuf,
     workspace: Workspace,
@@ -75,7 +75,7 @@ struct State {
     wake: bool,
     /// Counts calls that wait until everything before them has arrived.
     asked: u64,
-    /// The last of them for which it has.
+    /// The number of the last of these calls for which everything has arrived.
     arrived: u64,
     own: BTreeSet<RunId>,
     there: BTreeMap<RunId, BTreeMap<WriterId, u64>>,
@@ -84,12 +84,12 @@ struct State {
     refused: BTreeSet<RunId>,
     files_left: u64,
     last_error: Option<String>,
-    /// Since when not all has arrived.
+    /// Since when something has not arrived.
     behind: Option<Instant>,
 }
 
 impl Spool {
-    /// Opens the spool of a server, which is made if there is none. Asks nothing of the network.
+    /// Opens the spool of a server, and creates it if there is none. Does not use the network.
     ///
     /// # Errors
     /// [`Error::Invalid`], [`Error::File`], [`Error::Store`].
@@ -141,8 +141,8 @@ impl Spool {
         self.server.url()
     }
 
-    /// The experiment of a name, which is created in the spool if there is none; on the server it meets the one of
-    /// that name.
+    /// The experiment with this name. It is created in the spool if there is none; on the server, its runs go to the
+    /// experiment of the same name.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -160,8 +160,8 @@ impl Spool {
         Ok(writer)
     }
 
-    /// Goes on with a run: one of the spool, else one of the server. If the server cannot be asked, the run is begun
-    /// under this id in `experiment` (`Default` if `None`), and what is logged joins the server's run.
+    /// Resumes a run of the spool, else one of the server. If the server cannot be reached, the run is started under
+    /// this id in `experiment` (`Default` if `None`), and what is logged is added to the server's run.
     ///
     /// # Errors
     /// [`Error::Store`]; [`Error::Refused`] if the server has no such run.
@@ -178,7 +178,7 @@ impl Spool {
     /// Starts the thread that carries, and one that makes the spool durable each second.
     ///
     /// # Errors
-    /// [`Error::File`] if there is no thread to be had, [`Error::Store`].
+    /// [`Error::File`] if the thread cannot be started, [`Error::Store`].
     pub fn start(&self) -> Result<()> {
         let mut thread = self.thread.lock();
         if thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
@@ -201,8 +201,8 @@ impl Spool {
         Ok(())
     }
 
-    /// Ends the thread after its present request. What has not arrived stays, for the next process or
-    /// `stepwell spool push`.
+    /// Stops the thread after its current request. What has not arrived stays in the spool; the next process or
+    /// `stepwell spool push` sends it.
     pub fn stop(&self) {
         self.shared.state.lock().stop = true;
         self.shared.changed.notify_all();
@@ -212,7 +212,7 @@ impl Spool {
         *self.syncs.lock() = None;
     }
 
-    /// Carries now, not at the next second.
+    /// Starts the next round now.
     pub fn wake(&self) {
         self.shared.state.lock().wake = true;
         self.shared.changed.notify_all();
@@ -225,7 +225,7 @@ impl Spool {
         self.wait(Some(run), wait)
     }
 
-    /// The same of everything in the spool, or of this process' runs while another process carries.
+    /// As [`Self::finish`], for everything in the spool, or for the runs of this process while another process sends.
     #[must_use]
     pub fn flush(&self, wait: Duration) -> Delivery {
         self.wait(None, wait)
@@ -273,7 +273,7 @@ impl Spool {
         }
     }
 
-    /// Whether the spool has reached its limit. The carrier looks once a round; asking costs a load.
+    /// Whether the spool has reached its limit. The carrier checks once a round; this call only loads a flag.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.shared.full.load(Ordering::Relaxed)
@@ -305,7 +305,7 @@ struct Thread {
     server: Arc<Server>,
     shared: Arc<Shared>,
     limit_bytes: u64,
-    /// The lock of who carries all.
+    /// The lock of the process that sends for all.
     lock: Option<File>,
     all: Option<Carrier>,
 }
@@ -346,8 +346,8 @@ impl Thread {
         }
     }
 
-    /// Carries all if this process is the one that does, else its own runs if somebody waits for them. Returns whether
-    /// it did.
+    /// Sends everything if this process is the one that does, else its own runs if somebody waits for them. Returns
+    /// whether it sent.
     fn round(&mut self, asked: u64, own: &BTreeSet<RunId>) -> Result<bool> {
         if self.lock.is_none() {
             self.lock = take_lock(&self.folder.join(LOCK))?;

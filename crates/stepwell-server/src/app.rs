@@ -22,7 +22,7 @@ use crate::http::place::Place;
 use crate::http::room::Rooms;
 use crate::ui::files::UiFiles;
 
-/// Most things that are told to be left out of answers.
+/// Most entries about what answers left out that are logged.
 const TOLD_MAX: usize = 1000;
 
 /// A server, without its sockets.
@@ -38,14 +38,14 @@ pub struct App {
     pub(crate) observed: Observed,
     pub(crate) ui: Option<UiFiles>,
     pub(crate) feed: Feed,
-    /// Why the store last failed, until a call to it succeeds.
+    /// Why the store last failed; cleared when a call to it succeeds.
     trouble: Mutex<Option<String>>,
     /// What was told to be left out of answers.
     told: Mutex<BTreeSet<String>>,
     upkeep: Mutex<Upkeep>,
 }
 
-/// What goes on in the background, and how it fares.
+/// The background tasks and their state.
 #[derive(Debug, Default)]
 struct Upkeep {
     running: Option<Background>,
@@ -56,8 +56,8 @@ struct Upkeep {
 }
 
 impl App {
-    /// Opens everything that `config` names, for a server that is asked at `bound`. A workspace that may only be read
-    /// is served for reading: what would change something is refused.
+    /// Opens everything that `config` names, for a server that listens at `bound`. A workspace that can only be read is
+    /// served for reading: requests that would change something are refused.
     ///
     /// # Errors
     /// When the choices do not fit together, or something cannot be opened; the error names it.
@@ -132,7 +132,7 @@ impl App {
         *noted = trouble;
     }
 
-    /// Tells the log what an answer was made without, each thing once.
+    /// Logs what an answer was made without, each thing once.
     pub(crate) fn tell_left_out(&self, places: &[String]) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         for place in places {
@@ -142,7 +142,7 @@ impl App {
         }
     }
 
-    /// Why the server should get no work now, if there is a reason.
+    /// Why the server should get no requests now, if there is a reason.
     pub(crate) fn trouble(&self) -> Option<String> {
         if let Some(trouble) = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone() {
             return Some(format!("the store failed: {trouble}"));
@@ -171,8 +171,7 @@ impl App {
         Ok(())
     }
 
-    /// Tells the log what failed in the background since it was last looked at; gives why the last sync failed, if it
-    /// did.
+    /// Logs what failed in the background since the last call. Returns why the last sync failed, if it did.
     pub(crate) fn look_at_upkeep(&self) -> Option<String> {
         let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
         let Upkeep { running: Some(running), sync, told_read_only } = &mut *upkeep else { return None };
@@ -200,7 +199,7 @@ impl App {
         sync.clone()
     }
 
-    /// Ends all logs that are open for writing and makes what was logged survive a power loss.
+    /// Closes all logs that are open for writing, so that what was logged survives a power loss.
     ///
     /// # Errors
     /// When the store cannot.

@@ -50,9 +50,9 @@ pub struct Config {
     pub front: Front,
     /// Who may use the server.
     pub access: Access,
-    /// Tells who asks in place of the server's tokens; `access` is not asked then.
+    /// Identifies callers in place of the server's tokens; `access` is then ignored.
     pub authenticator: Option<Arc<dyn Authenticator>>,
-    /// Further names under which the server is asked: `name` at any port, or `name:port`.
+    /// Further names of the server in `Host`: `name` at any port, or `name:port`.
     pub allowed_hosts: Vec<String>,
     /// What a reverse proxy puts before all paths, such as `/stepwell`; empty for nothing. Requests are answered with
     /// and without it.
@@ -84,7 +84,7 @@ pub struct Limits {
     /// Most bytes of JSON answers that clients have not fetched yet, of all together. Answers under 64 KiB and those of
     /// calls that change something do not count, and one answer counts for half of this at most.
     pub answers_bytes: u64,
-    /// How long a client may send nothing within a body. Beyond that it has to send 1 KiB/s on the whole.
+    /// How long a client may send nothing within a body. On average it must also send 1 KiB/s.
     pub body_idle: Duration,
     /// How long a client may take for 16 KiB of an answer, when the answer is longer than what the kernel keeps for it.
     pub answer_idle: Duration,
@@ -147,8 +147,8 @@ impl Config {
     /// Checks that the choices fit together.
     ///
     /// # Errors
-    /// An address that others reach, without tokens and without the owner's word that it is meant so; a prefix that is
-    /// no path of plain segments; an allowed host that is not a name.
+    /// An address that others can reach, with neither tokens nor the owner's explicit permission; a prefix that is not
+    /// a path of plain segments; an allowed host that is not a name.
     pub fn check(&self) -> std::io::Result<()> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
         let segment = |part: &str| part.starts_with(|c: char| c != '.') && part.chars().all(plain);

@@ -1,10 +1,11 @@
 //! The server: MLflow's REST API, artifacts and web UI on a Stepwell workspace.
 //!
-//! The only part of the project that knows HTTP and async. The endpoints and their JSON are [`stepwell_wire`]'s; here is
-//! who may ask for them, how many at once, and what HTTP alone has: files as streams, and pages.
+//! The only crate that serves HTTP and uses async. [`stepwell_wire`] has the endpoints and their JSON. This crate
+//! decides who may call them and how many calls run at once, and adds what needs HTTP: files as streams, and pages.
 //!
-//! In reading order: [`config`] what the owner chooses, [`auth`] who may do what, [`routes`] from a request to a route
-//! of the table, `http` connections and limits, `about` what the server says of itself, `artifacts` files, [`ui`] pages.
+//! In reading order: [`config`] holds the owner's choices, [`auth`] says who may do what, [`routes`] finds the route of
+//! a request, `http` has connections and limits, `about` is what the server says about itself, `artifacts` serves
+//! files, and [`ui`] pages.
 //!
 //! ```no_run
 //! # fn main() -> std::io::Result<()> {

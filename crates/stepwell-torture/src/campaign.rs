@@ -50,7 +50,7 @@ pub(crate) struct Outcome {
     pub(crate) faults: u64,
     /// Processes that were started.
     pub(crate) processes: u64,
-    /// Faults after which nothing could be looked at, since the file system itself was beyond what its checker mends
+    /// Faults after which nothing could be checked, because the file system was damaged beyond what its checker repairs
     /// unasked.
     pub(crate) given_up: u64,
     /// Points that were acknowledged.
@@ -69,7 +69,7 @@ pub(crate) struct Outcome {
 
 /// Rounds that one workspace lives.
 const ROUNDS_A_WORKSPACE: u64 = 25;
-/// What disks that fail hold, or say that they do; XFS takes no less than 300.
+/// Size of disks that fail, or the size that they claim; XFS needs at least 300.
 const DISK_MEGABYTES: u64 = 320;
 /// Runs that several actors write to.
 const SHARED: [&str; 3] = ["shared", "b", "c"];

@@ -50,8 +50,8 @@ impl Device {
         Self::create_in(dir, dir, file_system, megabytes, None)
     }
 
-    /// The same of a thin disk: the image believes in `megabytes`, of which only `behind` more are there than it takes
-    /// when empty.
+    /// The same for a thin disk: the image believes that it has `megabytes`, but can grow by only `behind` beyond what
+    /// it takes when empty.
     pub(crate) fn create_thin(
         dir: &Path,
         file_system: FileSystem,
@@ -92,7 +92,7 @@ impl Device {
         run("mount", &["-o", "loop", text(&self.image), text(&self.mount)])
     }
 
-    /// Stops the machine, as far as this disk can tell: nothing that was not synced reaches it any more.
+    /// Cuts the power, as far as this disk can tell: nothing that was not synced reaches it afterwards.
     pub(crate) fn cut_power(&self) -> Result<(), String> {
         run("xfs_io", &["-x", "-c", "shutdown", text(&self.mount)])
     }
@@ -103,8 +103,8 @@ impl Device {
         run("mount", &["-o", &format!("remount,size={megabytes}m"), text(thin)])
     }
 
-    /// Mounts the image anew, so that everything is read from it. Nobody has a file on it open. `false` where the file
-    /// system is broken: it is not mounted then.
+    /// Mounts the image again, so that everything is read from it. No process may have a file on it open. Returns
+    /// `false` without mounting if the file system is broken.
     pub(crate) fn remount(&self) -> Result<bool, String> {
         self.unmount()?;
         if self.thin.is_some() && self.file_system == FileSystem::Ext4 {

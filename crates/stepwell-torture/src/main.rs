@@ -1,5 +1,6 @@
-//! Campaigns against a real disk: processes are killed, stopped and forked, power is cut, disks fill up, while others
-//! write, edit, import and compact; after each fault what was acknowledged is looked for.
+//! Campaigns against a real disk. Processes are killed, stopped and forked, power fails, or disks fill up, while other
+//! processes write, edit, import and compact. After each fault, the campaign checks that everything acknowledged is
+//! there.
 //!
 //! ```sh
 //! cargo run --release -p stepwell-torture -- kill --minutes 60

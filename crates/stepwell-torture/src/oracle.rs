@@ -79,8 +79,8 @@ pub(crate) struct Round {
 }
 
 impl Round {
-    /// Reads all diaries in `dir`. What was acknowledged from the moment `over_ns` on does not count: the machine had
-    /// no power any more, though the kernel went on and told some callers that a sync had succeeded.
+    /// Reads all diaries in `dir`. Acknowledgements from the moment `over_ns` on do not count: the machine had no
+    /// power, though the kernel went on and reported some syncs as successful.
     pub(crate) fn read(dir: &Path, over_ns: u64) -> std::io::Result<Self> {
         let mut diaries = Vec::new();
         for entry in std::fs::read_dir(dir)? {
@@ -195,8 +195,8 @@ impl Round {
         &self.failures
     }
 
-    /// Compares a workspace that nobody writes to with this round and with what earlier looks found, and takes what is
-    /// there over into `settled`.
+    /// Compares a workspace that nobody writes to with this round and with what earlier checks found, and adds what it
+    /// finds to `settled`.
     ///
     /// # Errors
     /// Those of reading the workspace, as text: each is a violation of its own.

@@ -28,11 +28,11 @@ pub struct Settings {
     pub artifact_root: String,
     /// The folder of the artifacts that `mlflow-artifacts:/` names.
     pub artifacts: PathBuf,
-    /// The path within [`Self::artifacts`] that [`Self::artifact_root`] stands for, where that is an address of the
-    /// very server that serves the folder.
+    /// The path within [`Self::artifacts`] that [`Self::artifact_root`] names, if that is an address of the server that
+    /// serves this folder.
     pub artifact_root_within: Option<String>,
-    /// Whether who asks works on this machine, by the files themselves: then artifacts are told by their paths, and the
-    /// files of experiments and model versions may be anywhere.
+    /// Whether the caller works on this machine and with the files themselves. Then answers give the paths of
+    /// artifacts, and the files of experiments and model versions may be anywhere.
     pub local: bool,
     /// Whether filters of runs may go beyond MLflow's: OR, NOT, parentheses, BETWEEN, regular expressions, statistics
     /// of metrics.
@@ -66,9 +66,9 @@ impl Settings {
 pub struct Api {
     tracking: Tracking,
     settings: Settings,
-    /// What the source of a model version must match, where the owner chose something.
+    /// What the source of a model version must match, if the owner chose a pattern.
     model_source: Option<fancy_regex::Regex>,
-    /// The trees of artifacts, once they are needed.
+    /// The trees of artifacts, opened when they are first needed.
     roots: OnceLock<Roots>,
     /// What takes parcels of spools.
     receiver: Receiver,
@@ -98,7 +98,7 @@ impl Api {
         &self.receiver
     }
 
-    /// Ends logs that nothing was written to for a while.
+    /// Closes logs that were not written to for a while.
     ///
     /// # Errors
     /// When one cannot be ended.
@@ -107,7 +107,7 @@ impl Api {
         Ok(self.tracking.close_idle()?)
     }
 
-    /// Ends all logs and makes them survive a power loss.
+    /// Closes all logs, so that they survive a power loss.
     ///
     /// # Errors
     /// When one cannot be ended.
@@ -169,7 +169,7 @@ impl Api {
         self.answer_in(&(), method, path, query, body)
     }
 
-    /// As [`Self::answer`], for a caller that is told more, or may do less.
+    /// As [`Self::answer`], for a caller with a context of its own: it may be told more, or be allowed less.
     #[must_use]
     pub fn answer_in(&self, context: &dyn Context, method: &str, path: &str, query: &str, body: &[u8]) -> Answer {
         static PATHS: LazyLock<Paths> = LazyLock::new(|| Paths::new(""));
@@ -195,8 +195,8 @@ impl Api {
         answer
     }
 
-    /// Answers a call of a route. Who may call it, how long `body` may be and what [`Shape::of_long`] says of it is
-    /// asked before.
+    /// Answers a call of a route. The caller must have checked before who may call it, how long `body` is, and what
+    /// [`Shape::of_long`] says of it.
     ///
     /// # Errors
     /// What is told to the client; 501 for what [`Route::server_only`] names.

@@ -1,4 +1,4 @@
-//! One call: what came with it, who asked in which surroundings, and what goes back.
+//! One call: its contents, who asked and in which context, and the answer.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -11,11 +11,11 @@ use crate::json::document;
 use crate::json::schema::{Field, Fields, from_query, read, refuse_both_spellings};
 use crate::routes::{Object, Verb};
 
-/// What a call asks of whoever runs it, and what it tells beside its answer. Each method has what suits a process that
-/// calls for itself: it may do everything, and nobody is told.
+/// What a call needs from whoever runs it, and what it reports besides its answer. The default methods suit a process
+/// that calls for itself: it may do everything, and nothing is reported.
 pub trait Context {
-    /// Under which name it is recorded what the call deletes, restores, creates or moves; without one it is the name of
-    /// the process's user.
+    /// The name that is recorded for what the call deletes, restores, creates or moves. If there is none, the name of
+    /// the process's user is recorded.
     fn caller(&self) -> Option<&str> {
         None
     }
@@ -30,13 +30,13 @@ pub trait Context {
         let _ = points;
     }
 
-    /// [`Api::answer_in`] answers with this fault. [`Fault::detail`] is told here alone.
+    /// [`Api::answer_in`] answers with this fault. Only this method sees [`Fault::detail`].
     fn failed(&self, fault: &Fault) {
         let _ = fault;
     }
 
-    /// Takes room for an answer of about so many bytes before it is made. As the call goes on, it may ask for more in
-    /// place of what it has.
+    /// Reserves room for an answer of about this many bytes before it is made. While the call goes on, it may reserve
+    /// more in place of what it has.
     ///
     /// # Errors
     /// When there is none; the call ends with it.
@@ -154,7 +154,8 @@ impl Call<'_> {
         self.api.tracking()
     }
 
-    /// The facade as the caller has it: what it deletes, restores, creates or moves is said to be done by the caller.
+    /// The facade under the caller's name: what it deletes, restores, creates or moves is recorded as done by the
+    /// caller.
     pub(crate) fn acting(&self) -> Tracking {
         match self.context.caller() {
             Some(name) => self.tracking().acting_as(name),
@@ -170,7 +171,7 @@ impl Call<'_> {
         document::object(self.body)
     }
 
-    /// What the call says, before any reading: arguments of a GET, the body of anything else.
+    /// The call's message, not yet interpreted: arguments of a GET, the body of anything else.
     ///
     /// # Errors
     /// As [`Self::object`] and [`from_query`].

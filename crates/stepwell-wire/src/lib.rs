@@ -1,12 +1,12 @@
 //! MLflow's REST API as calls: a method, a path and JSON in, a status and JSON out.
 //!
-//! It knows no HTTP, no sockets and no async. The server puts it behind HTTP; a process that works on a workspace itself
-//! calls [`Api::answer`] and gets the same answers. What MLflow's rules are is known below it, in the library's facade;
-//! here is how requests and answers are written, and which paths there are.
+//! It knows no HTTP, no sockets and no async. The server puts HTTP around it. A process that works on a workspace
+//! itself calls [`Api::answer`] and gets the same answers. MLflow's rules are in the library's facade below; this crate
+//! reads requests, writes answers, and lists the paths.
 //!
-//! In reading order: [`routes`] the one table of endpoints, `operations` what each of them does, [`Api`] who answers,
-//! [`Context`] for whom, [`json`] how requests are read, [`Fault`] how it is said that something failed, and
-//! [`artifacts`] files.
+//! In reading order: [`routes`] is the one table of endpoints, `operations` does what each of them does, [`Api`]
+//! answers, [`Context`] says for whom, [`json`] reads requests, [`Fault`] reports failures, and [`artifacts`] holds
+//! files.
 //!
 //! ```
 //! use stepwell::Workspace;

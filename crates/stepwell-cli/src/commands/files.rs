@@ -20,8 +20,8 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Copies the files of a run below the workspace's root, each compared where it arrived, and tells where they are
-    /// then. `None` for a run without files.
+    /// Copies the files of a run to the workspace, compares each copy with its original, and returns their location.
+    /// `None` for a run without files.
     pub(crate) fn copy(
         &mut self,
         root: &Path,

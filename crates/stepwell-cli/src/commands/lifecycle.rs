@@ -76,7 +76,7 @@ fn named(workspace: &Workspace, arguments: &Arguments) -> Outcome<Vec<RunSnapsho
     Ok(runs)
 }
 
-/// Marks runs deleted or not, and tells which were so already: then the answer is no.
+/// Marks runs deleted or not, and reports which were so already; then the exit status is 1.
 fn mark(context: &Context, workspace: &Workspace, runs: &[RunSnapshot], deleted: bool) -> Outcome {
     let (mut changed, mut already) = (Vec::new(), Vec::new());
     for run in runs {

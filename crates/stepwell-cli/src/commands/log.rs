@@ -59,8 +59,8 @@ pub(crate) struct Arguments {
     finish: Option<RunStatus>,
 }
 
-/// Joins `--finish STATUS` to `--finish=STATUS` in a call of `log`, so that a status is one with a blank before it too,
-/// while a run or a value after `--finish` is none.
+/// Joins `--finish STATUS` to `--finish=STATUS` in a call of `log`. So a status may also follow after a space, while a
+/// run or a value after `--finish` is not taken for one.
 pub(crate) fn join_finish(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut joined: Vec<OsString> = Vec::new();
     let mut is_log = false;
@@ -126,7 +126,8 @@ fn parse_value(text: &str) -> Outcome<(String, f64)> {
     }
 }
 
-/// The whole numbers among some values that no float holds, as they were given, each with what is logged for it.
+/// The whole numbers among some values that no float can represent, as they were given, each with the value that is
+/// logged for it.
 fn rounded(words: &[String], values: &[(String, f64)]) -> Vec<(String, f64)> {
     let is_other = |word: &str, value: f64| {
         let given = word.rsplit_once('=').and_then(|(_, given)| given.trim().parse::<i128>().ok());
@@ -136,7 +137,7 @@ fn rounded(words: &[String], values: &[(String, f64)]) -> Vec<(String, f64)> {
     both.map(|(word, (_, value))| (word.clone(), *value)).collect()
 }
 
-/// The run that a call names. A first word that reads as a value names none, unless a run is called so.
+/// The run that a call names. A first argument that can be read as a value names no run, unless a run has that name.
 fn named(context: &Context, word: &str) -> Outcome<RunSnapshot> {
     let workspace = match context.open_if_present()? {
         Some(workspace) => workspace,

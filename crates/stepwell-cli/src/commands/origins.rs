@@ -1,12 +1,12 @@
-//! Which runs a source gave before: sources that do not name their runs are known again by where they are, too.
+//! Which runs a source gave in earlier imports. Sources that do not name their runs are also recognised by their path.
 
 use std::collections::{HashMap, HashSet};
 
 use stepwell::items::IMPORTED_FROM;
 use stepwell::{Error, RunId, Workspace};
 
-/// So much of a source's hash tells it from the others of a workspace. Who is taken for another by chance is compared
-/// point by point all the same.
+/// Characters of a source's hash that distinguish it from the others of a workspace. If two sources collide, their
+/// points are compared all the same.
 const NAME_CHARS: usize = 16;
 
 /// Sources of the runs of a workspace: as they were when the import began, and what it stored since.
@@ -89,7 +89,7 @@ impl Origins {
         given.insert(0, Given { number: number.parse().unwrap_or_default(), run: run.clone(), key });
     }
 
-    /// The item that makes a run the last one that a source gave; `None` where it is that already.
+    /// The item that makes a run the latest one that a source gave; `None` if it is the latest already.
     pub(crate) fn item(&self, name: &str, run: &RunId) -> Option<(u8, String, String)> {
         let given = self.given(name);
         let last = given.first();

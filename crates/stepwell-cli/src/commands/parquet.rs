@@ -18,7 +18,7 @@ use crate::failure::{Failure, Outcome};
 /// Points of one batch: what is in memory as text at once.
 const BATCH: usize = 64 << 10;
 
-/// A Parquet file in the making. Nothing of it is readable before [`Self::finish`].
+/// A Parquet file being written. It cannot be read before [`Self::finish`].
 pub(crate) struct Points<W: Write + Send> {
     writer: ArrowWriter<W>,
     schema: Arc<Schema>,

@@ -48,7 +48,7 @@ pub(crate) fn address(place: &Path) -> Option<&str> {
     place.to_str().filter(|text| text.starts_with("http://") || text.starts_with("https://"))
 }
 
-/// A failure of what a server has to do with.
+/// The failure for an error of a server call.
 pub(crate) fn failed(error: Error) -> Failure {
     match &error {
         Error::Network { .. } => {

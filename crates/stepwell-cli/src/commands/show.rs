@@ -42,7 +42,7 @@ struct Shown<'a> {
     run: RunShape<'a>,
     experiment: &'a str,
     points: u64,
-    /// Who deleted it or restored it last; empty when nobody did.
+    /// Who deleted it or restored it last; empty if nobody did.
     deletion_by: &'a str,
     series: BTreeMap<&'a str, StatsShape>,
     /// What could not be read, and so is missing.

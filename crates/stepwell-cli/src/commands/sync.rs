@@ -155,7 +155,7 @@ fn copy(context: &Context, from: &Workspace, to: &Workspace, no_artifacts: bool)
     Ok(Done { runs, models, artifacts, gone })
 }
 
-/// Where an artifact of the source belongs here; nowhere when its run was deleted for good.
+/// Where an artifact of the source belongs in the target; `None` if its run was permanently deleted.
 fn artifact_place(path: &Path, experiments: &BTreeMap<String, String>, deleted: &BTreeSet<&str>) -> Option<PathBuf> {
     let mut parts = path.iter().map(|part| part.to_str());
     let (Some(Some(experiment)), Some(Some(run))) = (parts.next(), parts.next()) else { return Some(path.to_owned()) };
@@ -168,7 +168,7 @@ fn artifact_place(path: &Path, experiments: &BTreeMap<String, String>, deleted: 
     }
 }
 
-/// What needs a person: damage of the source, models that both went on with, artifacts that differ.
+/// What a person must resolve: damage of the source, models that both sides changed, artifacts that differ.
 fn left_out(done: &Done) -> Vec<String> {
     let mut left_out = done.runs.left_out.clone();
     left_out.extend(done.models.diverged.iter().map(|name| format!("model {name:?} was changed on both sides")));

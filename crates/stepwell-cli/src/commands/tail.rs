@@ -15,7 +15,7 @@ use crate::output::{self, Value, count, escape};
 use crate::shape::PointShape;
 use crate::time::time_of_day;
 
-/// How often it is asked whether somebody still writes a run that says it has ended.
+/// How often to check whether anybody still writes to a run that says it has ended.
 const POLL: Duration = Duration::from_millis(200);
 
 /// Print points as they are logged, until the run has ended and nobody writes to it. For a run that has already
@@ -69,7 +69,7 @@ struct Tail<'a> {
 }
 
 impl Tail<'_> {
-    /// Waits so long for points that are new, and reads all there are then.
+    /// Waits for new points, at most this long, and reads all that are there.
     fn read_new(&mut self, timeout: Duration) -> Outcome<Vec<Line>> {
         let (mut lines, mut timeout) = (Vec::new(), timeout);
         while let Some(changes) = self.follower.next(timeout)? {

@@ -16,9 +16,9 @@ use crate::output::{self, escape};
 /// Milliseconds of a minute, and of a day.
 const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 1440 * MINUTE_MS;
-/// Days until a token ends of which nobody said when.
+/// Days until a token expires, if the caller does not say.
 const DAYS: i64 = 90;
-/// Most minutes of a token that stands in an address.
+/// Most minutes until a token in an address expires.
 const URI_MINUTES_MAX: u32 = 60;
 
 /// Create, list and revoke tokens for `stepwell serve --auth`. A client sends its token as MLFLOW_TRACKING_TOKEN, a

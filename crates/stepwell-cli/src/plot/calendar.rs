@@ -160,8 +160,8 @@ pub(crate) fn moments(low: i64, high: i64, count: usize, zone: &TimeZone) -> Vec
         .collect()
 }
 
-/// The moments at which the clocks of a zone stand at multiples of `step`, counted from `origin`. Times that clocks
-/// skip are moved on; of those that come twice the first counts.
+/// The moments at which the clocks of a zone show multiples of `step`, counted from `origin`. Times that clocks skip
+/// are moved forward; of times that come twice, the first counts.
 fn whole(low: i64, high: i64, step: i64, origin: i64, zone: &TimeZone) -> Vec<i64> {
     let ahead = |ms: i64| clock(ms, zone).map_or(0, |shown| shown - ms).saturating_sub(origin);
     if step < HOUR {
@@ -181,12 +181,12 @@ fn whole(low: i64, high: i64, step: i64, origin: i64, zone: &TimeZone) -> Vec<i6
     at
 }
 
-/// What the clocks of a zone show at a moment, as the moment at which those of UTC show it.
+/// The local time of a zone at a moment, as the moment at which UTC clocks show the same.
 fn clock(ms: i64, zone: &TimeZone) -> Option<i64> {
     Some(calendar(ms, zone)?.datetime().to_zoned(TimeZone::UTC).ok()?.timestamp().as_millisecond())
 }
 
-/// The moment at which the clocks of a zone show what those of UTC show at `ms`.
+/// The moment at which the clocks of a zone show what UTC clocks show at `ms`.
 fn moment(ms: i64, zone: &TimeZone) -> Option<i64> {
     let shown: DateTime = calendar(ms, &TimeZone::UTC)?.datetime();
     Some(shown.to_zoned(zone.clone()).ok()?.timestamp().as_millisecond())

@@ -1,4 +1,4 @@
-//! Thins a stream of points to what a picture can show: of each column of pixels the first, least, greatest and last.
+//! Reduces a stream of points to what a picture can show: the first, least, greatest and last of each column of pixels.
 
 use std::collections::BTreeMap;
 

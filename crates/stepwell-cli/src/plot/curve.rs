@@ -31,8 +31,8 @@ pub(crate) struct Curve {
     pub(crate) key: String,
     /// What the legend says.
     pub(crate) label: String,
-    /// Unbroken stretches, each of at least one point, in order of x. The outermost may lie outside of the range that
-    /// was asked for, so that a line leads out of the picture.
+    /// Stretches without a gap, each of at least one point, in order of x. The outermost may lie outside of the
+    /// requested range, so that a line leads out of the picture.
     pub(crate) stretches: Vec<Vec<Place>>,
     /// The same before smoothing; empty where nothing was smoothed.
     pub(crate) raw: Vec<Vec<Place>>,
@@ -219,8 +219,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The points of a bucket in order of step. Where one of them cannot be drawn, what the others of the bucket would
-    /// show is looked up; the points that cannot be drawn come too, to be counted.
+    /// The points of a bucket in order of step. If one of them cannot be drawn, the extremes of the other points in the
+    /// bucket are looked up. Points that cannot be drawn are included, to be counted.
     fn points(&mut self, bucket: &Bucket) -> Outcome<Vec<Point>> {
         let points: Vec<Point> = bucket.points().collect();
         let drawable = |point: &Point| matches!(self.fate(point), Fate::Drawn(_) | Fate::Nan(_));

@@ -56,8 +56,8 @@ pub fn ingest_columns(dir: &Path, work: &Work) -> Result<Cost> {
     Ok(cost)
 }
 
-/// Gathers the runs that were logged into a pack, which is then thrown away: compaction without its publishing. With
-/// the fast codecs this is what it costs to read, merge and write; with the strong ones all of it.
+/// Packs the runs that were logged into a pack, which is then discarded: compaction without publishing. With the fast
+/// codecs, this is the cost of reading, merging and writing; with the strong ones, the whole cost.
 pub fn gathering(dir: &Path, work: &Work, effort: Effort) -> Result<Cost> {
     let workspace = Workspace::open(dir.join("stepwell"))?;
     let path = dir.join("gathered.pack");

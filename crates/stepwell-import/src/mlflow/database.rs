@@ -1,7 +1,7 @@
 //! MLflow's SQLite database, any schema since `runs` and `metrics` exist. It is never written to.
 //!
-//! Experiments come first, then runs, logged models and registered models, and last a count of what has no place here.
-//! Runs, metrics, params and tags are each read once, in the order of run ids, and merged; within a run and key, points
+//! Experiments come first, then runs, logged models and registered models, and last a count of what cannot be imported.
+//! Runs, metrics, params and tags are each read once, in the order of run ids, and merged. Within a run and key, points
 //! come in the order in which they were written.
 
 use std::path::Path;

@@ -62,7 +62,7 @@ pub(crate) fn recognise(folder: &Path, names: &[String]) -> Kind {
     }
 }
 
-/// Whether a folder in an experiment's is a run, be it one whose meta file never came.
+/// Whether a folder in an experiment's folder is a run, even one whose meta file is missing.
 pub(crate) fn may_be_run(folder: &Path) -> bool {
     let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let is_id = name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());

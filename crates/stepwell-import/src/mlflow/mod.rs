@@ -23,13 +23,13 @@ use crate::context::Context;
 use crate::number;
 use crate::report::Kind;
 
-/// Whether a location of artifacts is on this machine, or in a server's keeping beside the store.
+/// Whether a location of artifacts is on this machine, or stored by a server beside the store.
 #[must_use]
 pub fn is_local(location: &str) -> bool {
     place::is_local(location)
 }
 
-/// Why nothing is made of what has no counterpart here.
+/// The reason for entities that are not imported because they have no counterpart here.
 const NO_PLACE: &str = "they have no place here and stay in the source";
 
 /// A time as MLflow writes it: milliseconds, with a fraction where a client passed one, which is rounded.
@@ -37,7 +37,7 @@ fn milliseconds(text: &str) -> Option<i64> {
     number::step(text).or_else(|| number::whole(text.trim().parse::<f64>().ok()?.round_ties_even()))
 }
 
-/// What MLflow says of a run in words that have a form of their own.
+/// Run attributes that MLflow has in a form of their own.
 struct RunWords {
     status: Option<String>,
     start: Option<String>,
@@ -45,8 +45,8 @@ struct RunWords {
 }
 
 impl RunWords {
-    /// The status, the start and the end; tells those that cannot be read. A run of which no status is kept has ended,
-    /// and of a status that nobody knows nobody can say that: it is running.
+    /// The status, the start and the end; reports those that cannot be read. A run without a status has ended. A run
+    /// with an unknown status counts as running, because nobody can tell that it ended.
     fn read(&self, of: &str, path: &Path, context: &mut Context<'_>) -> (RunStatus, Option<i64>, Option<i64>) {
         let [status, start, end] =
             [&self.status, &self.start, &self.end].map(|word| word.as_deref().filter(|word| !word.trim().is_empty()));

@@ -54,7 +54,7 @@ pub(crate) struct LoggedModel {
 }
 
 impl LoggedModel {
-    /// The run that stands for it. `None` when its id is none that can be kept.
+    /// The run that represents it. `None` if its id cannot be stored.
     pub(crate) fn into_run(self, source: String, attached: Attached) -> Option<ImportedRun> {
         let id = RunId::new(self.id.as_str()).ok()?;
         let mut attached = Attached { kind: LOGGED_MODEL, ..attached };
@@ -123,7 +123,7 @@ impl LatestMetrics {
     }
 }
 
-/// A version's stage; `None` stands for a word that is none.
+/// A version's stage; `None` for an unknown stage.
 pub(crate) fn stage(word: Option<&str>) -> Option<Stage> {
     match word {
         None | Some("") => Some(Stage::None),

@@ -7,9 +7,9 @@ use crate::attached::ArtifactFolder;
 /// Folders in which a server of MLflow keeps what it proxies, beside its database or its store.
 const PROXIED: [&str; 2] = ["mlartifacts", "artifacts"];
 
-/// The folder with the artifacts of a run or model: `own`, where a file store keeps them, else what its URI names. A
-/// URI is followed only where the id is a part of its path, as MLflow makes them, so that it names no other folder of
-/// the machine. `None` when there is no such folder on this machine, or nothing is in it.
+/// The folder with the artifacts of a run or model: `own`, where a file store keeps them, else the folder that its URI
+/// names. A URI is followed only if the id is a part of its path, as MLflow makes them, so that it names no other
+/// folder of the machine. `None` if there is no such folder on this machine, or if it is empty.
 pub(crate) fn of(uri: Option<&str>, id: &str, own: Option<PathBuf>, beside: &Path) -> Option<ArtifactFolder> {
     let named = uri.map(|uri| named(uri, beside)).unwrap_or_default();
     let named = named.into_iter().filter(|path| path.components().any(|part| part.as_os_str() == id));

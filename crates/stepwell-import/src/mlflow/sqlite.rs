@@ -1,4 +1,4 @@
-//! An SQLite database as a source: opened without a trace, with columns that a schema may lack.
+//! An SQLite database as a source: opened without writing anything; a schema may lack some columns.
 
 use std::fs::File;
 use std::io::Read;
@@ -32,8 +32,8 @@ impl From<std::io::Error> for Stop {
 
 /// Opens a database without writing beside it; the folder, if any, holds a copy and lives as long as the connection.
 ///
-/// A database in WAL mode makes SQLite create files beside it even to read. One that is in use has them already. One
-/// that is not is opened as immutable when its log is empty, else a copy of both is opened.
+/// In WAL mode, SQLite creates files beside a database even to read it. If the database is in use, these files exist
+/// already. Otherwise it is opened as immutable if its log is empty; if not, a copy of both is opened.
 pub(crate) fn open(path: &Path) -> Result<(Connection, Option<tempfile::TempDir>), Stop> {
     let mut head = [0; 20];
     File::open(path)?.read_exact(&mut head)?;

@@ -1,5 +1,5 @@
-//! JSON documents that hold columns: an object of lists, as Keras' `History.history` is saved, of objects by row
-//! number, as pandas writes a frame, or a `History` with such an object in it. They become rows.
+//! JSON documents that hold columns: an object of lists, as Keras' `History.history` is saved; of objects by row
+//! number, as pandas writes a frame; or a `History` that contains such an object. They are converted to rows.
 
 use serde_json::{Map, Value};
 
@@ -51,8 +51,8 @@ fn is_numbers(column: &Value) -> bool {
     cells.iter().any(|(_, cell)| !cell.is_null()) && cells.iter().all(|(_, cell)| is_number(cell))
 }
 
-/// Whether a document holds columns. What was not `named` by the caller must also look like a training, by its columns
-/// or by its file's name: lists of numbers are in many documents.
+/// Whether a document holds columns. If the caller did not name it (`named`), it must also look like a training, by its
+/// columns or by its file's name: many documents contain lists of numbers.
 pub(crate) fn is_columns(document: &Value, file: &str, named: bool, options: &Options) -> bool {
     let Some(columns) = columns_of(document) else { return false };
     let names: Vec<&str> = columns.keys().map(String::as_str).collect();

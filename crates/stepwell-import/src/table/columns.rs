@@ -1,8 +1,9 @@
 //! What a table's columns mean, by their names.
 //!
-//! Long form has a row for each point: `key` (or `metric`, `tag`) and `value`. Wide form has a row for each step and a
-//! column for each metric. Both need a step column; run and time columns are optional. Neither case nor the marks
-//! between words matter. A column may say which part of a training a row is about: its values are metrics of that part.
+//! In the long form, each row is a point: `key` (or `metric`, `tag`) and `value`. In the wide form, each row is a step,
+//! and each metric has a column. Both need a step column; run and time columns are optional. Names are compared without
+//! case and separators. A column may name the part of a training that a row is about; the row's values are then metrics
+//! of that part.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -56,7 +57,7 @@ const STEP: [&str; 33] = [
 /// Names of time columns; `_ms` counts milliseconds, the others are told apart by their size, or are ISO 8601.
 const TIME: [&str; 8] =
     ["timestamp_ms", "time_ms", "timestamp", "timestamp_utc", "wall_time", "unix_time", "created_at", "datetime"];
-/// Names of columns that hold times where they hold dates, and metrics where they hold numbers.
+/// Names of columns that are times if they hold dates, and metrics if they hold numbers.
 const DATES: [&str; 4] = ["time", "date", "ts", "date_time"];
 
 /// Names of columns that say which part of a training a row is about, in rows that have a word of [`PARTS`] there.
@@ -152,8 +153,8 @@ fn plain(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// The place of the first of `wanted` that is among `names`. A name whose part behind the last slash is one
-/// (`time/total_timesteps`) counts where `last_part` says so, and comes after all whole names.
+/// The index of the first of `wanted` that is among `names`. With `last_part`, a name whose part after the last slash
+/// matches (`time/total_timesteps`) counts too, after all whole names.
 fn find(names: &[&str], wanted: &[&str], last_part: bool) -> Option<usize> {
     let plains: Vec<String> = names.iter().map(|name| plain(name)).collect();
     let tails: Vec<Option<String>> =

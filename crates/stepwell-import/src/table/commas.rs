@@ -1,4 +1,4 @@
-//! What a comma within a number means, column by column: the decimal mark, or a mark between thousands.
+//! What a comma within a number means, decided for each column: decimal mark or thousands separator.
 
 use crate::context::Context;
 use crate::number;
@@ -83,8 +83,8 @@ impl<'t> Commas<'t> {
         }
     }
 
-    /// Whether commas are the decimal mark in a column: always between semicolons, else where one of its cells can be
-    /// read in no other way. Where all can be read in both, the other columns decide.
+    /// Whether commas are the decimal mark in a column. They are if semicolons separate the fields, or if some cell of
+    /// the column can be read in no other way. If all cells can be read in both ways, the other columns decide.
     fn is_decimal(&mut self, at: usize, options: &Options) -> bool {
         if self.delimiter == b';' {
             return true;

@@ -1,8 +1,8 @@
 //! CSV (RFC 4180) in long or wide form, with `,`, `;`, `|` or tab between the fields; SB3's monitor files are handed
 //! on.
 //!
-//! No row is taken that begins within quotes or that has no line break at its end: the first is a part of a cell, the
-//! second may be half-written.
+//! A row that begins within quotes, or that has no line break at its end, is not taken: the first is part of a cell,
+//! and the second may be half-written.
 
 use std::io::{self, BufRead, Chain, Cursor, Read};
 use std::path::Path;

@@ -1,8 +1,9 @@
-//! Steps of a training whose iterations count anew in each epoch, as MMDetection logs them: `mode`, `epoch` and `iter`.
+//! Steps of a training whose iterations restart in each epoch, as MMDetection logs them: `mode`, `epoch` and `iter`.
 //!
-//! A row of training that begins again in a later epoch goes on from the last step of the epoch before. The iterations
-//! of other rows count what was evaluated; their step is that of the training at that time. A log that goes on to count
-//! is left as it is. Each step depends on rows before it alone, so that a log that grows keeps those that it had.
+//! If the iterations of a training row restart in a later epoch, its steps continue from the last step of the epoch
+//! before. The iterations of other rows count what was evaluated; their step is that of the training at that time. A
+//! log whose iterations do not restart is left as it is. Each step depends only on earlier rows, so the steps of a
+//! growing log do not change.
 
 /// What is told where steps are not those of the rows.
 pub(crate) const NOTE: &str = "its iterations count anew in each epoch: steps go on from the last one of the epoch before; --step-column \

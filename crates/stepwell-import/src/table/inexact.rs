@@ -1,4 +1,4 @@
-//! Numbers of a table that no float holds: they are taken as the nearest one, and that is told.
+//! Numbers of a table that no float can represent: the nearest float is stored, and this is reported.
 
 use std::path::Path;
 
@@ -47,8 +47,8 @@ fn count(cells: &mut Cells, offset: Option<u64>, cell: impl FnOnce() -> String) 
     cells.get_or_insert_with(|| (offset, cell(), 0)).2 += 1;
 }
 
-/// Whether a whole number is not a float, nor how one is written: 49641545539780610 is the shortest form of the float
-/// 49641545539780608, and comes back from it.
+/// Whether a whole number is neither a float nor the text of one: 49641545539780610 is the shortest text of the float
+/// 49641545539780608, and is read back as it.
 pub(crate) fn is_rounded(number: i128) -> bool {
     let float = number as f64;
     float as i128 != number && float.to_string() != number.to_string()

@@ -1,4 +1,5 @@
-//! A table's rows to runs: one run, or one for each value of the run column, each given away at its last row.
+//! Turns a table's rows into runs: one run, or one for each value of the run column. Each is given to the sink at its
+//! last row.
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What a column's cells were so far: numbers, one and the same text, or texts that are told and left out.
+//! What the cells of a column have been so far: numbers, one constant text, or texts that are reported and left out.
 
 use crate::context::Context;
 use crate::report::Kind;

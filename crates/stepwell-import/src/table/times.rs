@@ -1,4 +1,4 @@
-//! The times of a table's rows: what is none is told, and so is a column that means several things.
+//! The times of a table's rows. Cells that are not times are reported, and so are columns that mean several things.
 
 use std::path::Path;
 

@@ -231,7 +231,7 @@ impl Events {
     }
 }
 
-/// Sets a word; the last one said stands. Says whether another one stood there.
+/// Sets a text; the last one wins. Returns whether it replaced another one.
 fn put(words: &mut Vec<(String, String)>, key: &str, value: String) -> bool {
     match words.iter_mut().find(|(known, _)| known == key) {
         Some((_, old)) => std::mem::replace(old, value) != *old,

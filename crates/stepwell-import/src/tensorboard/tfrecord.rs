@@ -1,4 +1,4 @@
-//! TFRecord framing: finds the records of an event file, and its way back after damage.
+//! TFRecord framing: finds the records of an event file, and continues after damage.
 //!
 //! A record is its length (8 bytes), the length's checksum (4), the bytes, and their checksum (4), all little-endian.
 //! Checksums are CRC-32C, rotated and offset so that a checksum of checksums stays good.

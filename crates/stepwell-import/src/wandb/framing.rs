@@ -1,4 +1,4 @@
-//! LevelDB's log framing as W&B uses it: finds the records of a `.wandb` file, and its way back after damage.
+//! LevelDB's log framing as W&B uses it: finds the records of a `.wandb` file, and continues after damage.
 //!
 //! A file is a header of 7 bytes, then chunks in blocks of 32 KiB counted from the file's beginning. A chunk is a
 //! CRC-32 of kind and data (4 bytes), its length (2), its kind (1), and the data. A chunk never crosses a block; a

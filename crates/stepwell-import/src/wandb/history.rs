@@ -141,9 +141,9 @@ impl Rows {
         bad.map_or(Ok(()), Err)
     }
 
-    /// Puts what only the summary has into metrics and tags. A number whose key has no history is a metric of one point
-    /// once the log has ended; until then it may still change and is a tag, as is everything else that differs from the
-    /// history's end.
+    /// Adds what only the summary has to metrics and tags. Once the log has ended, a number whose key has no history
+    /// becomes a metric of one point. Until then it may still change and becomes a tag, as does everything else that
+    /// differs from the history's end.
     pub(crate) fn close(&mut self, has_ended: bool, tags: &mut Vec<(String, String)>) {
         let mut words: BTreeMap<String, String> = std::mem::take(&mut self.texts);
         let summary = std::mem::take(&mut self.summary);

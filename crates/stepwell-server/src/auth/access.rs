@@ -18,7 +18,7 @@ enum Kind {
     Anyone,
     /// No valid token.
     Unknown,
-    /// The holder of a token. One that lasts longer than an hour is named by its id.
+    /// The holder of a token. If it lasts longer than an hour, its id is known.
     Holder { name: String, role: Role, experiments: Vec<String>, long_lived_id: Option<String> },
 }
 
@@ -33,7 +33,7 @@ impl Principal {
         Self { kind: Kind::Unknown }
     }
 
-    /// Whom a program's own authenticator knows.
+    /// A caller whom a program's own authenticator knows.
     pub(crate) fn caller(caller: Caller) -> Self {
         let Caller { name, role, experiments } = caller;
         Self { kind: Kind::Holder { name, role, experiments, long_lived_id: None } }
@@ -103,7 +103,8 @@ impl Principal {
         }
     }
 
-    /// Whether all objects of a call are within the caller's scope. What does not exist is refused in the same words.
+    /// Whether all objects of a call are within the caller's scope. An object that does not exist is refused with the
+    /// same message.
     ///
     /// # Errors
     /// 403.

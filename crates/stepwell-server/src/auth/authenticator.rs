@@ -1,4 +1,4 @@
-//! A caller's own way to tell who asks, for programs that are built on the server.
+//! An interface for programs built on the server: they decide themselves who a caller is.
 
 use std::fmt::Debug;
 use std::io;
@@ -17,8 +17,8 @@ pub struct Caller {
     pub experiments: Vec<String>,
 }
 
-/// Tells who asks, in place of the server's tokens: by the session of a web application, or by what a proxy in front
-/// says. See [`Config::authenticator`](crate::Config::authenticator).
+/// Identifies the caller, in place of the server's tokens: by the session of a web application, or by what a proxy in
+/// front says. See [`Config::authenticator`](crate::Config::authenticator).
 ///
 /// ```
 /// use stepwell_server::{Authenticator, Caller, HeaderMap, Role};
@@ -34,10 +34,10 @@ pub struct Caller {
 /// }
 /// ```
 pub trait Authenticator: Debug + Send + Sync + 'static {
-    /// The caller of a request, by its headers; `None` for somebody unknown, who gets 401. Each request asks, on a
-    /// thread that serves others too, so it must answer at once.
+    /// Returns the caller of a request, by its headers; `None` if it is unknown, which gets 401. It is called for each
+    /// request, on a thread that serves others too, so it must not block.
     ///
     /// # Errors
-    /// When nobody can be told apart just now: the request gets 503.
+    /// When callers cannot be identified just now: the request gets 503.
     fn caller(&self, headers: &HeaderMap) -> io::Result<Option<Caller>>;
 }

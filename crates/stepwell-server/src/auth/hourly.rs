@@ -1,5 +1,5 @@
-//! Tokens of an hour at most, made from one that lasts longer. Nothing is stored of them: each names that token and
-//! its own end, and a key of the server signs both.
+//! Tokens of at most an hour, made from one that lasts longer. They are not stored: each contains that token's id and
+//! its own expiry, and a key of the server signs both.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -20,7 +20,7 @@ pub(crate) const VALID_MS: i64 = 60 * 60 * 1000;
 const FILE: &str = "key";
 const KEY_BYTES: usize = 32;
 const BLOCK_BYTES: usize = 64;
-/// What is signed begins with it, so that a signature means nothing else.
+/// The prefix of the signed text, so that a signature is valid for nothing else.
 const PURPOSE: &str = "stepwell token of an hour";
 
 /// The key that signs tokens of an hour.

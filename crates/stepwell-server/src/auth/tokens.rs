@@ -56,7 +56,7 @@ impl Token {
     }
 }
 
-/// What tells one state of a file from another.
+/// Distinguishes one state of a file from another.
 type Stamp = Option<(u64, i64, i64, u64)>;
 
 /// The tokens of a workspace. A handle sees what other processes change.
@@ -138,7 +138,7 @@ impl Tokens {
     /// Who presents `text`: `None` when there is no such token, or it has ended.
     ///
     /// # Errors
-    /// As [`Self::list`]; nobody is let in then.
+    /// As [`Self::list`]; then no caller is let in.
     pub(crate) fn principal(&self, text: &str, now_ms: i64) -> io::Result<Option<Principal>> {
         let Some(id) = text.strip_prefix(PREFIX).and_then(|rest| rest.get(..ID_CHARS)) else { return Ok(None) };
         let tokens = self.current()?;
@@ -214,7 +214,7 @@ impl Tokens {
         Ok((Some((meta.ino(), meta.mtime(), meta.mtime_nsec(), meta.len())), tokens))
     }
 
-    /// Does something in the folder, which is made if it is not there, one process after the other.
+    /// Runs a change in the folder, which is created if needed. Processes take turns.
     fn locked<T>(&self, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         check_no_link(&self.folder)?;
         match std::fs::DirBuilder::new().mode(0o700).create(&self.folder) {

@@ -1,6 +1,6 @@
-//! Bodies: of requests, read with limits in bytes and in time, whole or as a stream; what is left unread is read off,
-//! so that the client hears the answer. Of answers, as long as clients take to fetch them. All together have their
-//! room.
+//! Bodies of requests and answers. Request bodies are read with limits in bytes and in time, whole or as a stream; an
+//! unread rest is read and dropped, so that the client sees the answer. Answers are held until clients have fetched
+//! them. All of them share a bounded amount of memory.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -43,8 +43,8 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Reads a body of at most `limit` bytes, of a client that is never silent for longer than `idle`, and that sends 1
-    /// KiB a second on the whole.
+    /// Reads a body of at most `limit` bytes, from a client that is never silent for longer than `idle` and sends at
+    /// least 1 KiB a second on average.
     ///
     /// # Errors
     /// 413 when the client says beforehand that it is longer.
@@ -107,9 +107,9 @@ impl Reader {
     }
 }
 
-/// The body of an answer that was written whole, with its room, which it gives back as the client takes it. However
-/// long it is, it takes no more than half of all room, so that one slow client leaves some to the others. `held` is
-/// what was taken beforehand. Copies the answer.
+/// The body of a complete answer. It gives its room back as the client fetches it. However long it is, it takes at most
+/// half of all room, so that one slow client leaves some to the others. `held` is the room that was reserved before.
+/// Copies the answer.
 ///
 /// # Errors
 /// 503 when there is no room for it.
@@ -161,8 +161,8 @@ impl hyper::body::Body for Answer {
     }
 }
 
-/// The body of a request, which reads off a part of what nobody wanted. A connection that is closed while the client
-/// still sends is reset, and the client may then never see the answer that says why.
+/// The body of a request; it reads and drops part of what was not read. If a connection is closed while the client
+/// still sends, it is reset, and the client may never see the answer that says why.
 struct ReadOff {
     body: Option<Body>,
 }

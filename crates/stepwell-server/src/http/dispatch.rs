@@ -97,8 +97,8 @@ impl Context for Served<'_> {
         self.app.observed.points.inc_by(points);
     }
 
-    /// So many calls at once make no more answers than there is room for. As with answers, one call takes half of all
-    /// room at most.
+    /// However many calls run at once, they make no more answers than there is room for. As with answers, one call
+    /// takes at most half of all room.
     fn reserve(&self, bytes: usize) -> Result<(), Fault> {
         self.app.rooms.answer(bytes, &mut self.held.borrow_mut())
     }
@@ -145,7 +145,7 @@ pub(crate) async fn nowhere(app: Arc<App>, request: Request) -> Response {
     }
 }
 
-/// Serves a request to an address of the table by another method, of which `allowed` are the ones that it has.
+/// Serves a request whose address is in the table, but not with this method. `allowed` are the methods that it has.
 pub(crate) async fn not_so(app: Arc<App>, allowed: &str, request: Request) -> Response {
     if request.method() == Method::OPTIONS {
         return unknown(&app, &request, || options(allowed));
@@ -172,7 +172,7 @@ fn allow(response: &mut Response, allowed: &str) {
     }
 }
 
-/// Answers a request that no route takes, if the caller may know.
+/// Answers a request that no route takes, but only to a caller who may know this.
 fn unknown(app: &App, request: &Request, answer: impl FnOnce() -> Response) -> Response {
     let begun = Instant::now();
     let may_know = principal(app, request.headers()).and_then(|who| who.may_use(Need::Role(Role::Read), Reach::None));
@@ -182,9 +182,9 @@ fn unknown(app: &App, request: &Request, answer: impl FnOnce() -> Response) -> R
     response
 }
 
-/// Where an address that is not in the table is found instead: with single slashes where it has doubled ones, as
-/// clients send when their server's name ends with a slash; with a slash after the prefix of all paths, from which the
-/// UI's page needs it.
+/// The address to redirect to from one that is not in the table: with single slashes in place of repeated ones, as
+/// clients send if their server's name ends with a slash; or with a slash after the prefix of all paths, which the UI's
+/// page needs.
 fn moved(uri: &Uri, prefix: &str) -> Option<HeaderValue> {
     // A browser takes a backslash for a slash, so that what follows two of them would be another host.
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%/".contains(&byte);
@@ -251,7 +251,7 @@ async fn handle(matched: &Matched<'_>, app: &Arc<App>, request: Request) -> Resu
     app.lanes.run(route.lane, limits.call, work).await?
 }
 
-/// What changes something comes as JSON, which no other site can send without asking first.
+/// Refuses a change that does not come as JSON: another site cannot send JSON without asking first.
 fn content_type(parts: &Parts) -> Result<(), Fault> {
     let strict = matches!(parts.method, Method::POST | Method::PUT);
     match parts.headers.get(CONTENT_TYPE) {
@@ -263,7 +263,8 @@ fn content_type(parts: &Parts) -> Result<(), Fault> {
     }
 }
 
-/// Who asks: the bearer of a token, or one who gives it as the password of basic authentication, as browsers can.
+/// Identifies the caller by the bearer token, or by a token as the password of basic authentication, as browsers send
+/// it.
 pub(crate) fn principal(app: &App, headers: &HeaderMap) -> Result<Principal, Fault> {
     let unavailable = |error: std::io::Error| {
         tracing::error!(%error, "nobody can be told apart, so that nobody is let in");
@@ -293,7 +294,7 @@ pub(crate) fn principal(app: &App, headers: &HeaderMap) -> Result<Principal, Fau
     Ok(who.unwrap_or_else(Principal::unknown))
 }
 
-/// Holds the objects that a call names against the caller's scope.
+/// Checks the objects that a call names against the caller's scope.
 async fn reach(route: &Route, app: &Arc<App>, who: &Principal, input: &Input, body: &[u8]) -> Result<(), Fault> {
     let own = matches!(route.reach, Reach::None | Reach::Operation);
     if who.scope().is_none() || route.need == Need::Nobody || own {

@@ -21,7 +21,7 @@ use crate::auth::access::Principal;
 use crate::http::dispatch::{Streamed, Streaming, principal};
 use crate::http::guard;
 
-/// Results that a slow listener may be behind; beyond that it is told to read all anew.
+/// Results that a slow listener may lag behind; beyond that it is told to read everything again.
 const BEHIND_MAX: usize = 64;
 /// How long the follower waits for changes before it looks whether anybody still listens.
 const WAIT: Duration = Duration::from_millis(500);

@@ -1,19 +1,20 @@
-//! Refuses requests of which a proxy and this server might see the ends in different places.
+//! Refuses requests whose end a proxy and this server might find at different places.
 //!
 //! The HTTP library serves a request that has both a `Content-Length` and a `Transfer-Encoding`, as RFC 9112 allows,
-//! and hides the former. This looks at the bytes before the library does: it follows heads and bodies, and where a head
-//! may be read in two ways it spoils that head's last byte. The library then answers 400 and closes the connection.
+//! and hides the former. This module reads the bytes before the library does. It follows heads and bodies. If a head
+//! can be read in two ways, it replaces the head's last byte with an invalid one. The library then answers 400 and
+//! closes the connection. A head is ambiguous unless:
 //!
-//! 1. A line of a head ends with CR LF, never with LF alone.
-//! 2. `Transfer-Encoding` stands there once at most, says `chunked` and nothing else, and only in HTTP/1.1.
-//! 3. `Content-Length` is digits; two of them are equal; and there is none beside a `Transfer-Encoding`.
+//! 1. Each of its lines ends with CR LF, never with LF alone.
+//! 2. It has at most one `Transfer-Encoding`, which says `chunked` and nothing else, and only in HTTP/1.1.
+//! 3. Each `Content-Length` is digits; if there are two, they are equal; there is none beside a `Transfer-Encoding`.
 //!
-//! Everything else that is wrong with a request is the library's to refuse; once it must have done so, nothing more is
-//! looked at.
+//! The library refuses everything else that is wrong with a request. Once it must have done so, this module stops
+//! looking.
 
-/// So much of a line is looked at. No line that decides something is longer.
+/// Bytes of a line that are examined. No line that matters here is longer.
 const LINE_BYTES_MAX: usize = 256;
-/// What stands in the place of a head's last byte, where no head can have it.
+/// Replaces a head's last byte; no valid head can have it there.
 const SPOILT: u8 = 0;
 
 /// How a request's body ends.
@@ -58,7 +59,7 @@ pub(crate) struct Framing {
 }
 
 impl Framing {
-    /// Looks at what came next, and spoils the heads that may be read in two ways.
+    /// Examines the next bytes, and invalidates heads that can be read in two ways.
     pub(crate) fn look(&mut self, mut bytes: &mut [u8]) {
         while !bytes.is_empty() {
             let done = match self.state {

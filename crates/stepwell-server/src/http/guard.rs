@@ -1,4 +1,4 @@
-//! What every request is held against before anything looks at it: host, origin, size of the head, encoding.
+//! The checks that every request must pass first: host, origin, size of the head, encoding.
 
 use std::net::IpAddr;
 
@@ -12,8 +12,8 @@ use stepwell_wire::{Code, Fault};
 pub(crate) const URI_BYTES_MAX: usize = 32 << 10;
 /// Longest head of a request, in bytes: its first line, its headers, and the empty line after them.
 pub(crate) const HEAD_BYTES_MAX: usize = 64 << 10;
-/// Headers of which a request has one at most, because something is decided by them. A proxy and this server might each
-/// read another of two.
+/// Headers that may occur only once, because something is decided by them: a proxy and this server might each use
+/// another of two.
 const ONCE: [HeaderName; 7] = [
     HOST,
     ORIGIN,
@@ -27,7 +27,7 @@ const ONCE: [HeaderName; 7] = [
 /// The names under which the server may be asked.
 #[derive(Clone, Debug)]
 pub(crate) struct Hosts {
-    /// Whether every address will do, because the server listens on all of the machine's.
+    /// Whether every IP address is accepted, because the server listens on all addresses of the machine.
     any_address: bool,
     /// The address that the server listens on; `None` for a socket in the file system.
     address: Option<IpAddr>,
@@ -83,9 +83,9 @@ impl Hosts {
     /// Whether an authority (`name`, `name:port`) is one of the server's. Addresses are compared as addresses, names as
     /// names: `10.evil.com` is a name.
     ///
-    /// Any port will do for an address and for `localhost`: `ssh -L` and `docker -p` show the server at another one.
-    /// The check keeps off other sites whose *name* leads here (DNS rebinding), and neither an address nor `localhost`
-    /// can be made to.
+    /// For an address and for `localhost`, any port is accepted, because `ssh -L` and `docker -p` show the server at
+    /// another one. The check stops sites whose *name* resolves to this machine (DNS rebinding); neither an address nor
+    /// `localhost` can be such a name.
     pub(crate) fn has(&self, authority: &str) -> bool {
         if authority.len() > 300 {
             return false;
@@ -153,8 +153,8 @@ fn head_bytes(method: &Method, uri: &Uri, headers: &HeaderMap) -> usize {
 pub(crate) enum Asked {
     /// The UI's page, to which others may link: it holds no data.
     FrontPage,
-    /// Whether the process is up, under whatever name: a load balancer asks by address. The answer is the same two
-    /// letters for everybody.
+    /// Whether the process is up. Any host name is accepted, because a load balancer asks by address. The answer is the
+    /// same two letters for everybody.
     Health,
     /// Something that only this server's own pages and programs may ask for.
     Own,

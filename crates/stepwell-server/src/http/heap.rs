@@ -1,9 +1,10 @@
-//! The process's heap: what a flood of requests took goes back to the operating system when the flood is over.
+//! The process's heap: memory that a flood of requests took is returned to the operating system afterwards.
 //!
-//! 1. The C library's allocator keeps freed memory for later, and after a large block was freed keeps blocks of that
-//!    size too. [`settle`] has every block over 1 MiB mapped by itself, so that it goes back as soon as it is freed.
-//! 2. Small blocks lie among others in use, and whole free pages between them are kept. [`trim`] gives those back; a
-//!    server calls it when requests have passed and are over.
+//! 1. The C library's allocator keeps freed memory for later use. After a large block was freed, it also keeps blocks
+//!    of that size. [`settle`] makes it map every block over 1 MiB separately, so that such a block is returned as soon
+//!    as it is freed.
+//! 2. Small blocks lie between others that are in use, and whole free pages between them are kept. [`trim`] returns
+//!    these; a server calls it after a burst of requests.
 //!
 //! Other allocators than that of GNU's C library are left as they are.
 #![allow(unsafe_code)]

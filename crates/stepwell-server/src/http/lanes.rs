@@ -1,5 +1,5 @@
-//! Lanes: how many calls of a kind work on the store at once, and how many may wait, so that searches never hold up
-//! logging.
+//! Lanes: for each kind of call, how many may work on the store at once and how many may wait, so that searches never
+//! delay logging.
 
 use std::time::Duration;
 

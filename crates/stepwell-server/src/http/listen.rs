@@ -27,17 +27,17 @@ use crate::http::{heap, lanes};
 
 /// Headers of a request.
 pub(crate) const HEADERS_MAX: usize = 100;
-/// How often the heap is looked after, and after how many bytes of requests and answers it may be worth it.
+/// How often the heap is trimmed, and after how many bytes of requests and answers it is worth it.
 const HEAP_ROUND: Duration = Duration::from_secs(1);
 const HEAP_WORTH_BYTES: u64 = 16 << 20;
-/// How many rounds a busy server goes without.
+/// Most rounds without a trim on a busy server.
 const HEAP_ROUNDS_MAX: u32 = 15;
-/// How often logs are looked through for ones that nobody writes any more.
+/// How often to look for logs that nobody writes to.
 const IDLE_ROUND: Duration = Duration::from_secs(15);
 
-/// Serves until SIGTERM or SIGINT, then lets requests under way finish and makes what was logged survive a power loss.
-/// `ready` is told the place as soon as connections are taken. From here on the process makes files for its owner
-/// alone.
+/// Serves until SIGTERM or SIGINT, then lets running requests finish and makes what was logged survive a power loss.
+/// `ready` is called with the place as soon as connections are accepted. From then on, only the owner can read files
+/// that the process creates.
 ///
 /// # Errors
 /// When the choices do not fit together, something cannot be opened, the address cannot be listened on, or the store
@@ -179,8 +179,8 @@ async fn close_idle(app: Arc<App>) {
     }
 }
 
-/// Gives the memory of requests and answers back to the operating system when they are over, and now and then while
-/// there are always some.
+/// Returns the memory of requests and answers to the operating system when they are over, or from time to time if there
+/// are always some.
 async fn give_back(app: Arc<App>) {
     let (mut passed, mut rounds) = (0, 0);
     loop {

@@ -58,7 +58,7 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     std::fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()))
 }
 
-/// Opens what the choices name. Who listens on `127.0.0.1` listens on `[::1]` too where it can be had, since programs
+/// Opens the place that the choices name. A server on `127.0.0.1` also listens on `[::1]` if possible, because programs
 /// mean either by `localhost`.
 ///
 /// # Errors

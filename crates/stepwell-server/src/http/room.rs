@@ -1,7 +1,7 @@
 //! Room: how many bytes requests and answers may take together, so that no number of clients takes more.
 //!
-//! Three kinds are counted, each apart: bodies as they arrive, what bodies become when they are parsed, and answers
-//! from when they are made until clients have fetched them. `docs/server.md` adds up what this comes to.
+//! Three kinds are counted separately: bodies as they arrive, bodies after they are parsed, and answers from when they
+//! are made until clients have fetched them. `docs/server.md` adds up the totals.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -132,7 +132,7 @@ impl Room {
         self.free.available_permits() >= self.pieces
     }
 
-    /// Takes room until what is held suffices for `bytes`, of which no more than `most` are counted.
+    /// Reserves room until what is held suffices for `bytes`, of which at most `most` are counted.
     ///
     /// # Errors
     /// 503 when there is no room now.
@@ -144,8 +144,8 @@ impl Room {
         Ok(())
     }
 
-    /// Waits until there is room for `bytes`, in the order of asking, but no longer than `limit`. More than all of the
-    /// room counts as all of it. Whoever waits holds none of this room, so that all come to their turn.
+    /// Waits for room for `bytes`, in the order of the requests, but at most for `limit`. More than all of the room
+    /// counts as all of it. A waiting call holds none of this room, so every call gets its turn.
     ///
     /// # Errors
     /// 503 when there was none in time.

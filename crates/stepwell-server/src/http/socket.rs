@@ -1,4 +1,4 @@
-//! A socket that does not wait for ever for a client that takes nothing, and lets through no head that may be read in
+//! A socket that limits how long it waits for a client that does not read, and passes on no head that can be read in
 //! two ways.
 
 use std::future::Future;

@@ -8,8 +8,8 @@ const BUILD: &str = "mlflow/server/js/build";
 /// Folders of packages in one of Python's libraries, those of Debian too.
 const PACKAGES: [&str; 2] = ["site-packages", "dist-packages"];
 
-/// The folder of MLflow's UI: `given`, else that of the virtual environment that is active, of the Python installations
-/// on the `PATH`, of the user's own packages, or of an installation that pyenv keeps; the first of them.
+/// The folder of MLflow's UI: `given`, else the first one found in the active virtual environment, the Python
+/// installations on the `PATH`, the user's own packages, or an installation of pyenv.
 #[must_use]
 pub fn find(given: Option<&Path>) -> Option<PathBuf> {
     if let Some(given) = given {

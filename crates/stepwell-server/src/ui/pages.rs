@@ -22,10 +22,9 @@ const UI_POLICY: &str = "default-src 'self'; script-src 'self' 'unsafe-eval' blo
      style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self' data:; \
      connect-src 'self' blob: data:; frame-src 'self' blob: data:; object-src 'none'; base-uri 'self'; \
      form-action 'self'; frame-ancestors 'self'";
-/// The same where artifacts are trusted. The UI shows HTML artifacts in a frame that its own attribute makes a sandbox
-/// of no origin, and that inherits the page's policy; so elements with scripts inline are allowed. Handlers in
-/// attributes are not: those are what markup brings into the page itself, where an element with a script that is put in
-/// later does not run.
+/// The same if artifacts are trusted. The UI shows HTML artifacts in a frame whose attribute makes it a sandbox without
+/// an origin, and which inherits the page's policy. So inline script elements are allowed. Inline event handlers are
+/// not: markup could bring them into the page itself, where a script element that is inserted later does not run.
 const TRUSTING_POLICY: &str = "default-src 'self'; script-src 'self' 'unsafe-eval' blob:; \
      script-src-elem 'self' 'unsafe-inline' blob:; script-src-attr 'none'; worker-src 'self' blob:; \
      style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self' data:; \

@@ -1,4 +1,4 @@
-//! The check of an artifact's path: the constructor is the check, and only its result reaches the file system.
+//! An artifact's path: the constructor checks it, and only a checked path reaches the file system.
 
 use percent_encoding::percent_decode_str;
 
@@ -8,12 +8,13 @@ use crate::fault::Fault;
 const PATH_BYTES_MAX: usize = 1024;
 /// Longest segment, in bytes, as file systems have it.
 const SEGMENT_BYTES_MAX: usize = 255;
-/// How often a path may be decoded again in search of what it hides.
+/// How often a path is decoded again to find what it hides.
 const DECODINGS_MAX: usize = 8;
 /// The folder of unfinished uploads, which no client's path may name.
 pub(crate) const UPLOADS: &str = ".stepwell-uploads";
 
-/// A path of an artifact: relative, of plain segments, within its root whatever decodes it again. Empty for the root.
+/// A path of an artifact: relative, made of plain segments, and within its root however often it is decoded again. The
+/// root is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ArtifactPath(String);
 
@@ -22,7 +23,7 @@ impl ArtifactPath {
     /// are taken off.
     ///
     /// # Errors
-    /// 400 for whatever could mean another place than it says, on this or another system: which character, and why.
+    /// 400 if the path could mean another place than it says, on this or another system: which character, and why.
     pub fn new(path: &str) -> Result<Self, Fault> {
         let refused = |why: String| Fault::invalid(format!("Invalid path: {why}"));
         let mut decoded = path.to_owned();

@@ -1,5 +1,5 @@
-//! A tree of artifacts below one folder. Every name is opened beneath that folder by the kernel's own check (openat2),
-//! so that neither dots nor links lead out, even when the tree changes meanwhile.
+//! A tree of artifacts below one folder. The kernel resolves every name beneath that folder (openat2), so neither dots
+//! nor links lead out of it, even if the tree changes at the same time.
 
 use std::fs::File;
 use std::io;
@@ -20,7 +20,7 @@ const DEPTH_MAX: usize = 512;
 /// A tree of artifacts.
 #[derive(Debug)]
 pub struct ArtifactStore {
-    /// Its folder; why it cannot be had, where this process may neither open nor make it.
+    /// Its folder, or why this process can neither open nor create it.
     root: Result<OwnedFd, Errno>,
     place: PathBuf,
 }
@@ -34,7 +34,7 @@ pub struct Entry {
     pub bytes: Option<u64>,
 }
 
-/// An upload that nobody sees yet. Dropped without [`ArtifactStore::publish`], it leaves nothing behind.
+/// An upload that is not visible yet. If it is dropped without [`ArtifactStore::publish`], nothing of it remains.
 #[derive(Debug)]
 pub struct Upload {
     uploads: OwnedFd,
@@ -199,8 +199,9 @@ impl ArtifactStore {
         Ok((File::from(file), Upload { uploads, name, published: false }))
     }
 
-    /// Goes on with an upload that arrives in pieces: its file, its handle, and how many bytes it has. It stays when
-    /// the handle is dropped, until nobody has touched it for a day. `name` is 32 hex digits that no other upload has.
+    /// Continues an upload that arrives in pieces. Returns its file, its handle, and how many bytes it has. The upload
+    /// stays when the handle is dropped, until nobody has touched it for a day. `name` has 32 hex digits and belongs to
+    /// no other upload.
     ///
     /// # Errors
     /// As [`Self::begin`]; 503 while somebody else writes it.
@@ -222,8 +223,8 @@ impl ArtifactStore {
         upload.published = false;
     }
 
-    /// Syncs an upload and puts it in its place, over what was there. Folders on the way are made. When this returns,
-    /// the file is there whole, also after a power loss.
+    /// Syncs an upload and moves it to its place, replacing what was there. Missing folders are created. When this
+    /// returns, the complete file is there, also after a power loss.
     ///
     /// # Errors
     /// 400 when something on the way is not a folder, or the place is one; 500 when a file operation fails. The place
@@ -313,7 +314,7 @@ fn names(folder: &OwnedFd) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Whether nobody is writing an upload, which its lock tells, and nobody has for a day.
+/// Whether an upload is abandoned: its lock is free, and nobody has written to it for a day.
 fn is_stale(uploads: &OwnedFd, name: &str) -> bool {
     const DAY: i64 = 86_400;
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec;

@@ -1,4 +1,5 @@
-//! JSON of requests: how large and deep a document is before it is parsed, and what is wrong with one that is none.
+//! JSON of requests: how large and deep a document is, checked before it is parsed, and what is wrong with one that is
+//! not valid.
 
 use serde_json::{Map, Value};
 
@@ -8,13 +9,13 @@ use crate::fault::Fault;
 pub const DEPTH_MAX: usize = 64;
 /// Most values of a request's JSON, the keys of objects counted too.
 pub const VALUES_MAX: usize = 100_000;
-/// Bytes that a value takes at most once it is parsed: in the tree of the document, in the message that is read from
-/// it, and in the copies that a call makes of the message. Texts come to that, see [`Shape::bytes`].
+/// Most bytes that a value takes once it is parsed: in the document's tree, in the message that is read from it, and in
+/// the copies that a call makes of the message. Texts are counted in addition, see [`Shape::bytes`].
 const VALUE_BYTES: usize = 448;
 /// How often the texts of a document are copied.
 const TEXTS_COPIES: usize = 3;
 
-/// A body up to so many bytes is parsed without a look at its shape: it takes little.
+/// A body of at most this many bytes is parsed without measuring its shape, because it takes little memory.
 const LITTLE_BYTES: usize = 1 << 10;
 
 /// How large a document is.
@@ -41,7 +42,8 @@ impl Shape {
         Ok(Some(shape))
     }
 
-    /// Looks through a document without parsing it. Of what is no JSON it says at least as much as a parser would see.
+    /// Measures a document without parsing it. For invalid JSON, the result is at least as large as what a parser would
+    /// see.
     pub(crate) fn of(json: &[u8]) -> Self {
         let (mut depth, mut most, mut values, mut inner) = (0usize, 0usize, 1usize, 0usize);
         let (mut in_text, mut escaped) = (false, false);
@@ -136,8 +138,8 @@ pub(crate) fn parse(json: &[u8]) -> Result<Value, Fault> {
     })
 }
 
-/// The first bare word outside of texts that other writers of JSON use for a number which JSON has none of, and its
-/// byte.
+/// The first bare word outside of strings that other writers of JSON use for a number JSON cannot express, and its
+/// offset.
 fn bare_number(json: &[u8]) -> Option<(String, usize)> {
     let (mut at, mut in_text, mut escaped) = (0, false, false);
     while let Some(&byte) = json.get(at) {

@@ -1,8 +1,8 @@
 //! Messages as MLflow's protobuf descriptors give them, and the reading of JSON into them.
 //!
-//! MLflow parses a request with protobuf's JSON mapping. What it does not know it ignores; at the first value of a
-//! wrong type it stops, and goes on with what it has read so far, so that numbers become 0 and lists are cut. Here such
-//! a value is refused.
+//! MLflow parses a request with protobuf's JSON mapping. It ignores unknown fields. At the first value of a wrong type,
+//! it stops and continues with what it has read so far, so numbers become 0 and lists are cut. Here such a value is
+//! refused.
 
 use serde_json::{Map, Value};
 
@@ -178,7 +178,8 @@ fn read_value(value: &Value, kind: Kind) -> Result<Value, Wrong> {
     read.ok_or_else(|| wrong(value, kind))
 }
 
-/// Reads the arguments of a URL, which know no types: a field that is a list takes all of its name, another the first.
+/// Reads the arguments of a URL, which have no types: a list takes all arguments of its name, any other field the
+/// first.
 ///
 /// # Errors
 /// A truth value that is neither `true` nor `false`.
@@ -206,7 +207,7 @@ pub(crate) fn from_query(query: &[(String, String)], message: &[Field]) -> Resul
     Ok(to)
 }
 
-/// Refuses an object that spells one field in both ways, since a reader might take the one and a guard the other.
+/// Refuses an object that has one field in both spellings: a reader might use the one and a guard the other.
 ///
 /// # Errors
 /// The field and its two spellings.

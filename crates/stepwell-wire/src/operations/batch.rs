@@ -1,5 +1,5 @@
-//! Batches, the hot path: most bodies are read in one pass without a copy of their strings. What that pass does not
-//! understand is read again as every other request is, leniently, with MLflow's words for what is missing.
+//! Batches, the hot path. Most bodies are read in one pass, without copying their strings. A body that this pass does
+//! not understand is read again like every other request, leniently and with MLflow's messages for what is missing.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! What the UI's main pages ask for and this store has none of: honestly empty answers, in the shape of full ones.
+//! What the UI's main pages ask for and this store does not have: empty answers, in the shape of full ones.
 
 use serde_json::json;
 

@@ -252,7 +252,7 @@ struct RunDataShape<'a> {
     metrics: Latest<'a>,
     #[serde(skip_serializing_if = "Pairs::is_empty")]
     params: Pairs<'a>,
-    /// Also when it is empty: MLflow's runs have at least the tag of their name, and its UI counts on the list.
+    /// Present even if it is empty: MLflow's runs have at least the tag with their name, and its UI relies on the list.
     tags: Pairs<'a>,
 }
 

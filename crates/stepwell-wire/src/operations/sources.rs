@@ -1,5 +1,5 @@
-//! The check of where a model version says that its files are. Nobody follows no such URI; the check keeps a name
-//! in the registry from leading the clients that load it to another place than its run's or model's own.
+//! Checks where a model version says that its files are. The server itself never follows such a URI. The check prevents
+//! a name in the registry from leading the clients that load it to another place than its run's or model's own.
 
 use percent_encoding::percent_decode_str;
 
@@ -10,10 +10,10 @@ use crate::fault::{Code, Fault};
 const HOSTED: [&str; 10] = ["http", "https", "ftp", "ftps", "sftp", "hdfs", "viewfs", "r2", "b2", "abfss"];
 /// What clients give as the source of a prompt, which has no files.
 const PROMPT_SOURCES: [&str; 2] = ["dummy-source", "prompt-template"];
-/// How often a source may be decoded in search of what it hides.
+/// How often a source is decoded to find what it hides.
 const DECODINGS_MAX: usize = 8;
 
-/// Checks a source against the run and the model that it is said to be of. The words are MLflow's.
+/// Checks a source against the run and the model that the request names for it. The messages are MLflow's.
 ///
 /// # Errors
 /// 400 with the reason; 404 for an unknown run or model; 500 for a file of another host (MLflow's code).
@@ -101,7 +101,7 @@ pub(super) fn check(api: &Api, source: &str, run_id: &str, model_id: &str, is_pr
     if of_request { Ok(()) } else { refused(source, &why()) }
 }
 
-/// Holds a source against the pattern that the owner chose, if there is one; MLflow's word for it is
+/// Checks a source against the pattern that the owner chose, if there is one. MLflow's name for it is
 /// `MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX`.
 ///
 /// # Errors
@@ -147,16 +147,16 @@ fn is_here(scheme: &str, rest: &str) -> bool {
     host.is_none_or(|host| host.is_empty() || host == "localhost")
 }
 
-/// All places that a local path may mean, from as it stands to decoded to the end; `None` where a part of it may be
-/// read as no path, or where it does not end.
+/// All places that a local path may mean: as it is, and after each decoding. `None` if some part may be read as no
+/// path, or if decoding does not end.
 fn local_places(path: &str) -> Option<Vec<String>> {
     let bad = |c: char| c.is_control() || matches!(c, '\\' | '#' | '?' | '\u{fffd}');
     let all = decodings(path)?;
     all.iter().all(|one| !one.contains(bad)).then(|| all.iter().map(|one| resolved(one)).collect())
 }
 
-/// A path by its letters without `.` and `..`; nothing is looked at on any disk. Above the root is the root, and what
-/// leads above where a relative path begins stays as it is.
+/// A path without `.` and `..`, computed from its text alone. Above the root is the root. If a relative path leads
+/// above its start, that part stays.
 fn resolved(path: &str) -> String {
     let (start, rest) = path.strip_prefix('/').map_or(("", path), |rest| ("/", rest));
     let mut parts: Vec<&str> = Vec::new();
@@ -174,8 +174,8 @@ fn resolved(path: &str) -> String {
     start.to_owned() + &parts.join("/")
 }
 
-/// A source `models:/NAME/VERSION`, `models:/NAME/STAGE` or `models:/NAME@ALIAS` as it is kept: with the version's
-/// number, its run and its model. `None` for other sources.
+/// A source `models:/NAME/VERSION`, `models:/NAME/STAGE` or `models:/NAME@ALIAS` in the form in which it is stored:
+/// with the version's number, its run and its model. `None` for other sources.
 ///
 /// # Errors
 /// 404 where there is no such version; 400 where it is a prompt's, or the request names another run or model.
@@ -220,7 +220,7 @@ pub(super) fn is_prompt_tag(key: &str, value: &str) -> bool {
     key == "mlflow.prompt.is_prompt" && value.eq_ignore_ascii_case("true")
 }
 
-/// Where an experiment's files shall be: a relative path is one of the server's own working folder, as in MLflow.
+/// The location of an experiment's files. As in MLflow, a relative path is relative to the server's own working folder.
 ///
 /// # Errors
 /// As of [`check_location`].
@@ -234,8 +234,8 @@ pub(super) fn location(api: &Api, given: &str) -> Result<String, Fault> {
     Ok(folder.map_or(given.to_owned(), |folder| format!("{}/{given}", folder.display())))
 }
 
-/// Checks where an experiment's files shall be: no place that means another once it is decoded, and no host of the
-/// client's choice.
+/// Checks the location of an experiment's files: it must not mean another place once it is decoded, nor name a host of
+/// the client's choice.
 ///
 /// # Errors
 /// 400 with the reason.
@@ -269,7 +269,7 @@ fn split(source: &str) -> (String, &str) {
     }
 }
 
-/// A place in one spelling: its scheme, which a path and a `file:` URI have none of, and its path without the empty
+/// A place in a normal form: its scheme, which a path and a `file:` URI do not have, and its path, without the empty
 /// host of a URI and without a slash at its end.
 fn plain(place: &str) -> (String, String) {
     let (scheme, rest) = split(place);
@@ -279,7 +279,7 @@ fn plain(place: &str) -> (String, String) {
     (scheme, path.trim_end_matches('/').to_owned())
 }
 
-/// A text, and what it is when decoded again and again; `None` where that is not text, or does not end.
+/// A text, and the results of decoding it again and again. `None` if a result is not text, or if decoding does not end.
 fn decodings(text: &str) -> Option<Vec<String>> {
     let mut all = vec![text.to_owned()];
     for _ in 0..DECODINGS_MAX {

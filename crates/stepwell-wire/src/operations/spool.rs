@@ -1,5 +1,5 @@
-//! What a spool and its server say to each other: where the server is, parcels, and what goes the other way. It is no
-//! part of MLflow's API; docs/remote.md describes it.
+//! The calls between a spool and its server: positions, parcels, and copies in the other direction. They are not part
+//! of MLflow's API; docs/remote.md describes them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -66,8 +66,8 @@ pub(crate) fn positions(call: &Call<'_>) -> Outcome {
 }
 
 impl Api {
-    /// Takes a bundle of parcels, makes them durable, and says what became of each. One that is refused keeps no other
-    /// from being taken.
+    /// Takes a bundle of parcels, makes them durable, and says what became of each. A refused parcel does not affect
+    /// the others.
     ///
     /// # Errors
     /// 400 when the bundle or any parcel of it does not verify: then nothing is taken. 507 on a full disk, 500 when the
@@ -109,7 +109,8 @@ impl Api {
         Answer::json(&json!({ "parcels": kept }))
     }
 
-    /// The experiment of this name, which is created if there is none; any for a run that exists, which has its own.
+    /// The experiment with this name, which is created if there is none. For a run that exists, the name does not
+    /// matter: the run stays in its experiment.
     fn experiment_to_log(&self, name: &str, run: &RunId) -> Result<stepwell::ExperimentId, Fault> {
         let experiments = self.tracking().workspace().experiments();
         loop {
@@ -129,7 +130,8 @@ impl Api {
     }
 }
 
-/// Whether the caller may log to a run: to one that exists by where it is, to a new one by its experiment's name.
+/// Whether the caller may log to a run: for an existing run, its experiment decides; for a new run, the name of its
+/// experiment.
 fn may_log(api: &Api, context: &dyn Context, run: &RunId, experiment: &str) -> Result<(), Fault> {
     if !context.is_bound() {
         return Ok(());
@@ -213,7 +215,7 @@ fn writer(given: &str) -> Result<WriterId, Fault> {
     number.map(WriterId).ok_or_else(|| Fault::invalid(format!("{given:?} is no writer: 32 hex digits are one.")))
 }
 
-/// An error of a parcel: where nothing may be written, no parcel is to blame.
+/// The fault for an error of a parcel. If the workspace cannot be written, the parcel is not to blame.
 fn of_store(error: stepwell::Error) -> Fault {
     let fault = fault(error);
     if fault.code == Code::PermissionDenied { fault.with_status(503) } else { fault }

@@ -1,4 +1,4 @@
-//! What a route asks of its caller, and which objects a call names. Whether the caller has it, a server decides.
+//! What a route requires of its caller, and which objects a call names. The server decides whether the caller has it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -29,7 +29,7 @@ pub enum Need {
 }
 
 impl Need {
-    /// Whether what needs no more than this changes nothing.
+    /// Whether routes with this requirement change nothing.
     #[must_use]
     pub fn is_to_read(self) -> bool {
         matches!(self, Self::Nobody | Self::Role(Role::Read))
@@ -57,7 +57,7 @@ pub enum Reach {
     ExperimentName,
     /// `model_id` of a logged model.
     Model,
-    /// What the operation names in its own language; it holds each against the scope itself.
+    /// The objects that the operation names in its own language; it checks each against the scope itself.
     Operation,
 }
 
@@ -75,8 +75,8 @@ pub enum Object {
 }
 
 impl Reach {
-    /// The objects that a call names, by both spellings and both places in which an operation may look for them. A
-    /// guard that sees more than the operation uses refuses at worst what would have done no harm.
+    /// The objects that a call names, in both spellings and both places in which an operation may look for them. If the
+    /// guard sees more than the operation uses, at worst it refuses a harmless call.
     ///
     /// # Errors
     /// 400 for a body that is no JSON object.

@@ -35,7 +35,7 @@ pub enum Found<'a> {
     Nothing,
 }
 
-/// A route that a path and a method name, and what stands in the path for the names in the route's.
+/// The route that a path and a method name, and the parts of the path for the names in the route.
 #[derive(Clone, Debug)]
 pub struct Matched<'a> {
     /// The route.

@@ -1,4 +1,4 @@
-//! A route: by which method and at which paths it is asked, what it asks of its caller, and what it does.
+//! A route: its methods and paths, what it requires of its caller, and what it does.
 
 use super::access::{Need, Reach};
 use crate::call::{Call, Outcome};
@@ -47,7 +47,7 @@ pub enum At {
     Root,
 }
 
-/// The kind of work a route does. A server bounds each kind apart, so that searches never hold up logging.
+/// The kind of work that a route does. A server limits each kind separately, so that searches never delay logging.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lane {
     /// Logging and edits of runs: short, and never behind anything else.

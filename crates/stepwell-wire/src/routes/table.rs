@@ -1,5 +1,5 @@
-//! The one table of endpoints. The server's router, its permissions, calls in the process and the tests of all of them
-//! are made from it.
+//! The one table of endpoints. The server's router, its permissions, calls without a server and the tests of all of
+//! them are derived from it.
 
 use super::access::{Need, Reach, Role};
 use super::route::{At, Lane, Route, Run, ServerOnly, Verb};

@@ -115,8 +115,8 @@ fn metric_lines(columns: &Columns) -> String {
     text
 }
 
-/// Writes a file named by a key; a key that MLflow does not take, that cannot be a path, or that stands in the way of
-/// another is named and left out. Says whether it was written.
+/// Writes a file named by a key. If MLflow does not accept the key, or it cannot be a path, or it conflicts with
+/// another, it is reported and left out. Returns whether the file was written.
 fn put_key(
     what: &str,
     folder: &Path,

@@ -170,7 +170,7 @@ struct Export<'a> {
     overwrite: bool,
     progress: Progress,
     told: Told,
-    /// Whether the form is MLflow's, which holds the words of experiments and files of runs.
+    /// Whether the format is MLflow's, which holds the metadata of experiments and files of runs.
     is_mlruns: bool,
     /// Whether files of runs are copied.
     artifacts: bool,
@@ -252,8 +252,8 @@ impl Export<'_> {
     }
 }
 
-/// Gives of each series of a run what can be read, in order of arrival; `give` says whether it wrote it. Says how many
-/// series and points were written.
+/// Gives what can be read of each series of a run, in order of arrival. `give` returns whether it wrote it. Returns how
+/// many series and points were written.
 fn each_series(
     run: &RunSnapshot,
     told: &mut Told,
@@ -286,14 +286,14 @@ fn without_time(columns: &Columns) -> u64 {
     columns.iter().filter(|point| point.timestamp_ms.is_none()).count() as u64
 }
 
-/// Tells how many points of a run are in the export otherwise than they are here.
+/// Reports how many points of a run the export has in another form than the workspace.
 fn tell_points(told: &mut Told, run: &RunSnapshot, points: u64, why: &str) {
     if points > 0 {
         told.cannot_hold(format!("{} of run {}: {why}", plural(points, "point", "points"), run.id()));
     }
 }
 
-/// What is told of points without a time, where a form has to write one.
+/// The message about points without a time, for a format that must write one.
 const TIME_0: &str = "without a time, which is written as 0; stepwell-run.json says so for `import`";
 /// What is told of NaNs.
 const PLAIN_NAN: &str = "a NaN with bits of its own, which is written as the usual NaN";
@@ -344,7 +344,7 @@ fn whole_file(path: &Path, write: impl FnOnce(&File) -> Outcome<()>) -> Outcome<
     })
 }
 
-/// Writes the words of the runs beside their points; says of how many.
+/// Writes the metadata of the runs beside their points. Returns for how many runs.
 fn write_runs(export: &mut Export<'_>) -> Outcome<(u64, PathBuf)> {
     let path = export.to.join(RUNS);
     let mut runs: Vec<Value> = Vec::with_capacity(export.ids.len());
@@ -368,7 +368,7 @@ fn write_runs(export: &mut Export<'_>) -> Outcome<(u64, PathBuf)> {
     Ok((runs.len() as u64, path))
 }
 
-/// Writes beside a run what its form cannot hold, for whoever imports it again: see [`stepwell_import::RunWords`].
+/// Writes beside a run what its format cannot hold, for a later import: see [`stepwell_import::RunWords`].
 fn write_words(
     run: &RunSnapshot,
     deleted: bool,
@@ -402,7 +402,7 @@ fn owned<'a>(words: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeMap<String
     words.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
-/// The points of a series whose time is 0, where forms have it that write 0 for no time.
+/// Points of a series whose time is 0, counted for formats that write 0 for a missing time.
 fn at_zero(columns: &Columns) -> Vec<u64> {
     let zero = columns.iter().enumerate().filter(|(_, point)| point.timestamp_ms == Some(0));
     zero.map(|(at, _)| at as u64).collect()

@@ -1,4 +1,4 @@
-//! What an export tells: what it left out, and what its form cannot hold.
+//! What an export reports: what it left out, and what its format cannot hold.
 
 use std::io::Write;
 
@@ -12,12 +12,12 @@ use crate::output::escape;
 pub(super) struct Told {
     /// What could not be read or was refused: the exit status is 1.
     pub(super) left_out: Vec<String>,
-    /// What the form has no place for, or nobody asked for.
+    /// What the format cannot hold, or the caller did not ask for.
     pub(super) not_held: Vec<String>,
 }
 
 impl Told {
-    /// The value, or nothing where it is damaged, which is told; other errors stay.
+    /// The value, or nothing if it is damaged, which is reported. Other errors are returned.
     pub(super) fn past<T>(&mut self, result: Result<T, Error>) -> Outcome<Option<T>> {
         match result {
             Ok(value) => Ok(Some(value)),

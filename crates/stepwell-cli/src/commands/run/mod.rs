@@ -133,7 +133,8 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     }
 }
 
-/// What became of a command, as a status: KILLED by what ends processes from outside, here or below a shell.
+/// The run's status after its command: KILLED if a signal such as SIGTERM ended the command, or a process below its
+/// shell.
 fn status_of(status: ExitStatus) -> RunStatus {
     const KILLING: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM, SIGXCPU];
     match (status.code(), status.signal()) {
@@ -144,7 +145,8 @@ fn status_of(status: ExitStatus) -> RunStatus {
     }
 }
 
-/// Ends this process by a signal, as the command ended; gives the shell's number for it where that does not work.
+/// Ends this process by the signal that ended the command. If that does not work, returns the shell's number for the
+/// signal.
 fn end_by(signal: i32) -> u8 {
     // The command has left the core, if anybody wants one.
     let none = rustix::process::Rlimit { current: Some(0), maximum: None };
@@ -156,7 +158,7 @@ fn end_by(signal: i32) -> u8 {
     u8::try_from(128 + signal).unwrap_or(u8::MAX)
 }
 
-/// Tells something beside what the command prints. Nobody may be reading it.
+/// Prints a message beside the command's output. There may be no reader.
 fn tell(what: &str) {
     let _ = writeln!(std::io::stderr(), "stepwell: {}", escape(what));
 }
@@ -271,7 +273,7 @@ impl Begun {
         Ok(())
     }
 
-    /// Ends the run and keeps how; what fails is told, since the command's own end is what counts.
+    /// Ends the run and records how. A failure to do so is only reported, because the command's own end is what counts.
     fn end(mut self, status: RunStatus, record: &Record) {
         if let Err(failure) = record.write(&self.folder) {
             tell(&failure.to_string());

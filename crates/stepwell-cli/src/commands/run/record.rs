@@ -156,7 +156,7 @@ fn lines(value: &Value) -> Outcome<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes a file that is there whole, or as it was before.
+/// Replaces a file atomically.
 fn keep(folder: &Path, name: &str, bytes: &[u8]) -> Outcome<()> {
     let path = folder.join(name);
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(Failure::io("write", &path))?;

@@ -20,9 +20,9 @@ pub(super) struct Source {
     pub(super) commit: String,
     pub(super) branch: Option<String>,
     pub(super) remote: Option<String>,
-    /// What tracked files have that the commit has not.
+    /// Changes of tracked files since the commit.
     pub(super) diff: Vec<u8>,
-    /// Files that git does not know, which no diff has.
+    /// Files that git does not track; no diff contains them.
     pub(super) untracked: Vec<String>,
     /// What is not complete, and why.
     pub(super) notes: Vec<String>,

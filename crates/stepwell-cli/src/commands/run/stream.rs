@@ -15,12 +15,12 @@ use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, OutputModes, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
-/// How long what the command left behind may still print after its end.
+/// How long processes that the command left behind may still print after its end.
 const GRACE: Duration = Duration::from_secs(2);
 /// How often a reader looks whether the command has ended.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
-/// Where a command's words go.
+/// Where the output of a command goes.
 pub(super) enum To {
     /// This process' standard output.
     Out,
@@ -156,7 +156,7 @@ impl Keeper {
         self.kept
     }
 
-    /// The command goes on whatever becomes of its words.
+    /// The command goes on even if its output cannot be stored.
     fn take(&mut self, bytes: &[u8]) {
         match &mut self.file {
             None => self.kept.lost += bytes.len() as u64,

@@ -1,4 +1,4 @@
-//! The words of a command as they may be kept: without secrets.
+//! The command line of a run, in the form in which it is stored: without secrets.
 
 /// What a secret is replaced by.
 const HIDDEN: &str = "***";

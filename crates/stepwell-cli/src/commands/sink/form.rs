@@ -8,8 +8,8 @@ use stepwell::limits::{KEY_CHARS_MAX, PARAM_VALUE_CHARS_MAX, RUN_NAME_CHARS_MAX,
 use stepwell::{Columns, Error, Experiment, RunId, Timestamps, Workspace, now_ms};
 use stepwell_import::{ImportedRun, ImportedSeries, Kind};
 
-/// Brings words and keys within MLflow's limits: long values are cut as MLflow cuts them; what has a key that no
-/// tracker could show is left out. Each is noted.
+/// Fits metadata and keys into MLflow's limits: long values are cut as MLflow cuts them, and values whose key no
+/// tracker could show are left out. Each is reported.
 pub(super) fn fit(run: &mut ImportedRun) -> Vec<(Kind, u64, String)> {
     let mut notes = Vec::new();
     let mut cut = |kind: Kind, what: String, value: &mut String, chars_max: usize| {

@@ -21,8 +21,8 @@ pub(super) fn why(refusal: &Refusal) -> String {
     }
 }
 
-/// Adds to what was done with its files what was taken of a run that was stored as `id`, and that its source had given
-/// as the `other` run before.
+/// Adds to the result what was taken of a run that was stored as `id`, while its source had given the run `other`
+/// before.
 pub(super) fn taken(
     mut done: Taken,
     what: Kind,
@@ -65,7 +65,7 @@ pub(super) fn taken(
     done
 }
 
-/// Tells what of a run that was here is otherwise now, or would be.
+/// Reports what changed, or would change, in a run that existed.
 fn tell_changed(done: &mut Taken, changed: &ChangedHere, id: &RunId, dry_run: bool) {
     let (tags, params) = (changed.tags_removed.len() as u64, changed.params_removed.len() as u64);
     for (what, count) in [
@@ -107,7 +107,7 @@ fn tell_changed(done: &mut Taken, changed: &ChangedHere, id: &RunId, dry_run: bo
     }
 }
 
-/// Tells what of an experiment that was here is otherwise now.
+/// Reports what changed in an experiment that existed.
 pub(super) fn experiment_changed(done: &mut Taken, adopted: &AdoptedExperiment) {
     let (Some(before), now) = (&adopted.before, &adopted.experiment) else { return };
     if before.name != now.name {
@@ -127,7 +127,7 @@ pub(super) fn experiment_changed(done: &mut Taken, adopted: &AdoptedExperiment) 
     done.changed.add("experiment_tags_set", set);
 }
 
-/// Tells what of a registered model that was here is otherwise now.
+/// Reports what changed in a registered model that existed.
 pub(super) fn model_changed(done: &mut Taken, name: &str, adopted: &AdoptedModel) {
     let name = adopted.name_here.as_deref().unwrap_or(name);
     let versions = adopted.versions_changed.len() as u64;

@@ -1,7 +1,7 @@
-//! Introspection: the schema as GraphQL tells it of itself, `__schema` and `__type`, so that tools for GraphQL work.
+//! Introspection: the schema as GraphQL describes itself, `__schema` and `__type`, so that GraphQL tools work.
 //!
-//! What is told comes from the tables of [`super::schema`]. A type is told shallowly, its fields naming other types;
-//! where a selection goes on into such a name, the type is looked up then.
+//! The answers come from the tables of [`super::schema`]. A type is written shallowly: its fields name other types. If
+//! a selection continues into such a name, that type is looked up then.
 
 use serde_json::{Map, Value, json};
 

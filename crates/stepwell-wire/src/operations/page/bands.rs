@@ -1,8 +1,8 @@
 //! Bands of groups: at each place of x, the least, quartiles, median and greatest over the runs of a group.
 //!
-//! A run counts from its first point to its last. Where it has no point at a place, it counts with its latest value
-//! before. Quartiles and median are of the runs' last values at a place; least and greatest are of all their points
-//! there, so that every spike shows.
+//! A run counts from its first point to its last. Where it has no point at a place, its latest earlier value counts.
+//! Quartiles and median are of the runs' last values at a place; least and greatest are of all points there, so every
+//! spike shows.
 
 use super::curve::Curve;
 

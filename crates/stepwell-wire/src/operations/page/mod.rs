@@ -1,4 +1,4 @@
-//! Feeds of Stepwell's own page: the table of runs, plots, one run, series as CSV. `docs/server.md` documents them.
+//! Feeds of Stepwell's own page: the table of runs, plots, one run, series as CSV. `docs/page.md` documents them.
 
 pub(crate) mod bands;
 pub(crate) mod binary;

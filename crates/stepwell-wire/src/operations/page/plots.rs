@@ -50,7 +50,7 @@ const PLOTS: &[Field] = &{
     ]
 };
 
-/// A curve, as the header tells it. Numbers in `x`, `y` and `kind` are where its columns begin.
+/// A curve in the header. `x`, `y` and `kind` are the offsets of its columns.
 #[derive(Serialize)]
 struct CurveJson {
     run: usize,
@@ -171,7 +171,7 @@ impl Asked {
     }
 }
 
-/// What a client has already: for each curve a hash of its name and one of its state.
+/// What a client has already: for each curve, a hash of its name and a hash of its state.
 struct Since {
     /// A hash of how curves are wanted.
     how: u64,

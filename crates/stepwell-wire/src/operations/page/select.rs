@@ -1,4 +1,4 @@
-//! Which runs a feed is about: ids, or a filter over experiments, each held against the caller's scope.
+//! Which runs a feed is about: ids, or a filter over experiments. Each is checked against the caller's scope.
 
 use stepwell::query::{Clause, Expr, Query, TextAttribute, TextTest, View};
 use stepwell::{ExperimentId, RunId};
@@ -26,7 +26,7 @@ pub(crate) const SELECTION: [Field; 7] = [
 /// The query of a selection; ids of runs narrow it.
 ///
 /// # Errors
-/// 400 for a filter that is none, with the column; 403 for experiments out of the caller's scope.
+/// 400 for an invalid filter, with the column; 403 for experiments out of the caller's scope.
 pub(crate) fn query(call: &Call<'_>, request: &Fields, default_max: usize) -> Result<Query, Fault> {
     let ids = request.texts("experiment_ids");
     if call.context.is_bound() {
