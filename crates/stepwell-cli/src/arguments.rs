@@ -64,7 +64,7 @@ pub(crate) enum Command {
     Tail(commands::tail::Arguments),
     /// Log from a shell script.
     Log(commands::log::Arguments),
-    /// Run a command and record it as a run: what it is, what it prints and what its loggers log.
+    /// Run a command and record it as a run: the command, its output, and what its loggers log.
     Run(commands::run::Arguments),
     /// Export runs as Parquet, CSV, TensorBoard event files or MLflow folders.
     Export(commands::export::Arguments),

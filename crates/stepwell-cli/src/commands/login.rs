@@ -26,17 +26,17 @@ Examples:
   stepwell login http://lab:5000 --allow-plain-http
   stepwell logout https://lab:5000";
 
-/// Keeps a token for a server. Without an address: lists the servers that there is one for.
+/// Store a token for a server. Without an address, list the servers that have one.
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
     /// The server's address.
     #[arg(value_name = "URL")]
     url: Option<String>,
-    /// Let the token go to another machine unencrypted, where everybody between reads it.
+    /// Allow the token to cross the network unencrypted, where others can read it.
     #[arg(long, requires = "url")]
     allow_plain_http: bool,
-    /// A file of certificates (PEM) that the server's is signed by, instead of the system's.
+    /// A file of certificates (PEM) to trust for this server, instead of the system's.
     #[arg(long, value_name = "FILE", requires = "url")]
     ca: Option<PathBuf>,
 }

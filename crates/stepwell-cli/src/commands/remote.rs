@@ -18,10 +18,10 @@ use crate::progress::Progress;
 /// How to reach a server.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Reaching {
-    /// The server's certificate must come from one in this file (PEM). Default: Mozilla's list, or $STEPWELL_CA_FILE.
+    /// Trust only certificates from this file (PEM). Default: Mozilla's list, or $STEPWELL_CA_FILE.
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
-    /// Send the token over plain http to another machine, where others can read it.
+    /// Allow the token to go over plain http to another machine, where others can read it.
     #[arg(long)]
     allow_plain_http: bool,
 }

@@ -14,27 +14,27 @@ use crate::failure::{Answer, Outcome};
 use crate::output::{self, bytes, count, escape, plural};
 use crate::progress::Progress;
 
-/// Lists what is left in the spools of this user: the runs that were logged to a server and have not all arrived there.
+/// List what is left in your spools: runs that were logged to a server and have not arrived there completely.
 ///
-/// A spool is in $STEPWELL_SPOOL, else in $XDG_DATA_HOME/stepwell/spool, else in ~/.local/share/stepwell/spool, in one
-/// folder for each server. The next process that logs to the server carries what is left; `push` does it now.
+/// The spools are in $STEPWELL_SPOOL, else in $XDG_DATA_HOME/stepwell/spool, else in ~/.local/share/stepwell/spool,
+/// with one folder for each server. The next process that logs to the server sends what is left; `push` sends it now.
 ///
-/// The exit status is 1 when something is left.
+/// The exit status is 1 if something is left.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  stepwell spool\n  stepwell spool push\n  stepwell spool push http://lab:5000")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     what: Option<What>,
-    /// The folder of the spools, or of one.
+    /// The folder of all spools, or of one.
     #[arg(long, value_name = "DIR", global = true)]
     spool: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Send what is left. Exit status 1 when the server refused something, which is named.
+    /// Send what is left. Exit status 1 if the server refused something, which is named.
     Push {
-        /// The server whose spool is sent. Default: all.
+        /// Send only the spool of this server. Default: all.
         #[arg(value_name = "URL")]
         url: Option<String>,
         #[command(flatten)]

@@ -19,23 +19,23 @@ use crate::output::{self, count, escape, plural};
 use crate::place;
 use crate::progress::Progress;
 
-/// Copies what is missing from one workspace to another, which is created if needed: runs with all they logged,
-/// experiments, registered models, and the artifacts that the server keeps. Both may be in use meanwhile. Every byte is
-/// verified on the way, and again where it arrived. Stopped half-way, it goes on where it was; a second time it copies
-/// only what is new.
+/// Copy what is missing from one workspace to another, which is created if needed: runs with everything they logged,
+/// experiments, registered models, and the artifacts that the server stores. Both may be in use at the same time. Every
+/// byte is verified when it is read, and again in the copy. An interrupted copy continues where it stopped; a repeated
+/// one copies only what is new.
 ///
-/// What both sides said of a run is merged. Deletions are copied too: what was marked deleted, restored or deleted for
-/// good at SRC is so at DST, with the artifacts of runs that were deleted for good; what was deleted for good at DST
-/// stays so. No other artifact is removed, and none is overwritten. Of an experiment's name, and of each of its tags,
-/// the one that was changed more often stands on both sides; of those that were changed equally often the greater by
-/// bytes. Neither workspace may lie within the other.
+/// If both sides changed a run, the changes are merged. Deletions are copied too: what was marked deleted, restored or
+/// permanently deleted at SRC is so at DST, with the artifacts of permanently deleted runs. What was permanently
+/// deleted at DST stays deleted. No other artifact is removed, and none is overwritten. Of the name of an experiment,
+/// and of each of its tags, the value that was changed more often wins on both sides; if both were changed equally
+/// often, the greater by bytes. Neither workspace may be within the other.
 ///
 /// One of the two may be a server: `http://…` or `https://…`. Then runs are copied with their points, metadata and
-/// files, without deletions and registered models, and what a server has of a run is never sent to it again. The token
-/// comes from `stepwell login`, $STEPWELL_TOKEN or $MLFLOW_TRACKING_TOKEN. From a spool (see `stepwell spool`), runs
-/// that have ended and arrived are removed.
+/// files, but no deletions or registered models. What the server already has of a run is not sent again. The token
+/// comes from `stepwell login`, $STEPWELL_TOKEN or $MLFLOW_TRACKING_TOKEN. Runs in a spool (see `stepwell spool`) that
+/// have ended and arrived are removed from it.
 ///
-/// The exit status is 1 when something of SRC was left out, which is named.
+/// The exit status is 1 if something of SRC was left out, which is named.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -50,13 +50,13 @@ pub(crate) struct Arguments {
     /// The workspace or server to copy to.
     #[arg(value_name = "DST")]
     target: PathBuf,
-    /// Also copy from DST what SRC has not.
+    /// Also copy what SRC lacks from DST.
     #[arg(long)]
     both: bool,
-    /// Leave the artifacts where they are.
+    /// Do not copy artifacts.
     #[arg(long)]
     no_artifacts: bool,
-    /// With a server: only the runs that a filter finds, as `stepwell runs` has it.
+    /// With a server: copy only the runs that match this filter, as in `stepwell runs`.
     #[arg(long, value_name = "FILTER")]
     filter: Option<String>,
     #[command(flatten)]

@@ -53,30 +53,30 @@ Examples:
   stepwell run --experiment vision --name first --param lr=0.1 -- torchrun --nproc-per-node 4 train.py
   stepwell run --remote https://lab:5000 -- python train.py";
 
-/// Runs a command as a run: keeps what it is and prints, and tells its loggers where to log.
+/// Run a command as a run: record the command and its output, and tell its loggers where to log.
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {
-    /// The run's experiment: its id or name; one of this name is created if there is none [default: Default].
+    /// The run's experiment, by id or name. It is created if needed [default: Default].
     #[arg(long, value_name = "EXPERIMENT", env = "MLFLOW_EXPERIMENT_NAME", add = crate::complete::experiments())]
     experiment: Option<String>,
     /// The run's name.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// A param, set once for all; may be given several times.
+    /// A param, which can be set only once. Repeatable.
     #[arg(long, value_name = "KEY=VALUE", value_parser = super::log::parse_param)]
     param: Vec<(String, String)>,
-    /// A tag; may be given several times.
+    /// A tag. Repeatable.
     #[arg(long, value_name = "KEY=VALUE", value_parser = super::log::parse_tag)]
     tag: Vec<(String, String)>,
-    /// Log to this server: into the spool on this machine, from where all is carried, whether the server is reached now
-    /// or later.
+    /// Log to this server, through the spool on this machine. What is logged is sent when the server can be reached,
+    /// now or later.
     #[arg(long, value_name = "URL", env = "STEPWELL_REMOTE")]
     remote: Option<String>,
-    /// Keep no diff of the sources: it may hold what should not leave this machine.
+    /// Store no diff of the sources, which may contain what should not leave this machine.
     #[arg(long)]
     no_diff: bool,
-    /// The command and its words, after `--`.
+    /// The command and its arguments, after `--`.
     #[arg(value_name = "COMMAND", last = true, required = true)]
     command: Vec<OsString>,
 }
