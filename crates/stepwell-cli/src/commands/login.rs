@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
     allow_plain_http: bool,
     /// A file of certificates (PEM) to trust for this server, instead of the system's.
     #[arg(long, value_name = "FILE", requires = "url")]
-    ca: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
 }
 
 /// Remove the stored token for a server. To revoke it, use `stepwell token revoke ID` on the server.
@@ -59,7 +59,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
             "use https, or say that this is meant by --allow-plain-http",
         ));
     }
-    let ca = match &arguments.ca {
+    let ca = match &arguments.ca_file {
         Some(file) => Some(file.canonicalize().map_err(Failure::io("read", file))?),
         None => None,
     };
