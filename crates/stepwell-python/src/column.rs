@@ -13,7 +13,10 @@ use pyo3::exceptions::{PyAttributeError, PyIndexError, PyRuntimeError, PyTypeErr
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict, PyList, PySlice, PyTuple};
 
-/// A column: a sequence of numbers or texts, some of which may be missing (`None`).
+/// A column: a sequence of numbers or texts, in which `None` stands for a missing value.
+///
+/// `numpy.asarray` takes numbers without a copy where none is missing; missing numbers become NaN in a copy. Arrow's
+/// consumers take every column without a copy.
 #[pyclass(frozen, sequence, module = "stepwell")]
 pub(crate) struct Column {
     array: ArrayRef,
@@ -74,7 +77,7 @@ impl Column {
         }
     }
 
-    /// A list of Python objects.
+    /// The values as a list of Python objects.
     fn tolist<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let items = (0..self.array.len()).map(|at| item(py, &self.array, at)).collect::<PyResult<Vec<_>>>()?;
         PyList::new(py, items)

@@ -148,8 +148,10 @@ impl RunBase {
         self.shared.strict
     }
 
-    /// A handle that logs one metric: the fastest form. One of a key that breaks a rule logs nothing, unless the run is
-    /// strict.
+    /// A handle that logs one metric: the fastest way to log in a loop.
+    ///
+    /// key: at most 250 characters. A key that breaks a rule raises `InvalidError` if the run is strict; otherwise
+    ///     it warns, and what the handle is given counts as lost.
     fn metric(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<Metric> {
         let found = (|| -> Result<_, Trouble> {
             let text = key
@@ -168,7 +170,15 @@ impl RunBase {
         Ok(Metric { shared: Arc::clone(&self.shared), metric, key: key.clone().unbind() })
     }
 
-    /// Logs values: `log({"loss": 0.1, "acc": 0.9}, step=3)`, all of them or none, or `log("loss", 0.1, 3)`.
+    /// Logs one value, `log("loss", 0.1, 3)`, or several of one step, `log({"loss": 0.1, "acc": 0.9}, step=3)`.
+    ///
+    /// data: a key, or a dict of values by key; nested dicts are joined by `/`. Of a dict all are logged or none.
+    /// value: the value of a single key: a number, or anything that `float` takes. NaN and infinities are values.
+    /// step: an integer; without, the step after the greatest one so far.
+    /// time_ms: milliseconds since the epoch; the present without.
+    ///
+    /// Costs some 45 nanoseconds a value. What returned survives `kill -9`; what `sync` returned for survives a power
+    /// loss.
     #[pyo3(signature = (data, value=None, step=None, *, time_ms=None))]
     #[inline]
     fn log(
@@ -185,7 +195,14 @@ impl RunBase {
         self.log_many(py, data, value, step, time_ms)
     }
 
-    /// Logs whole columns of one metric.
+    /// Logs whole columns of one metric, all points or none.
+    ///
+    /// steps, values, times_ms: of one length and one dimension, as integers, floats and milliseconds since the epoch:
+    ///     numpy arrays of any number type, tensors on the CPU, Arrow arrays, buffers or sequences. Without `times_ms`
+    ///     the points have the time of the call.
+    ///
+    /// Raises `InvalidError` or `TypeError` if the run is strict, and the points count as lost otherwise. The columns
+    /// are copied once; a million points take tens of milliseconds.
     #[pyo3(signature = (key, steps, values, *, times_ms=None))]
     fn columns(
         &self,
@@ -220,7 +237,8 @@ impl RunBase {
         done.or_else(|trouble| shared.failed(py, values.len() as u64, trouble))
     }
 
-    /// Sets params, each once and for all writers of the run.
+    /// Sets params, from a dict or as keywords: values become text, and are set once for all writers of the run.
+    /// Another value for a param that is set raises `ParamConflictError` if the run is strict.
     #[pyo3(signature = (params=None, /, **more))]
     fn log_params(
         &self,
@@ -231,7 +249,7 @@ impl RunBase {
         self.edit(py, params, more, RunEdit::Param)
     }
 
-    /// Sets tags; the last value wins.
+    /// Sets tags, from a dict or as keywords: values become text, and the last one wins.
     #[pyo3(signature = (tags=None, /, **more))]
     fn set_tags(
         &self,
@@ -242,7 +260,7 @@ impl RunBase {
         self.edit(py, tags, more, RunEdit::Tag)
     }
 
-    /// Removes a tag.
+    /// Removes a tag; one that is not set is not an error.
     fn remove_tag(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<()> {
         match convert::text(key) {
             Ok(key) => self.apply(py, vec![RunEdit::RemoveTag(key)]),
@@ -250,7 +268,7 @@ impl RunBase {
         }
     }
 
-    /// Gives the run another name.
+    /// Renames the run.
     fn rename(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<()> {
         match convert::text(name) {
             Ok(name) => self.apply(py, vec![RunEdit::Name(name)]),
@@ -263,7 +281,9 @@ impl RunBase {
         self.shared.failed(py, lost, Trouble::Python(PyErr::from_value(error)))
     }
 
-    /// Returns when all that was logged so far, by every writer of the run on this machine, survives a power loss.
+    /// Waits until all that was logged so far, by every writer of the run on this machine, survives a power loss.
+    ///
+    /// Raises `DurabilityError` where the disk failed, whether the run is strict or not.
     fn sync(&self, py: Python<'_>) -> PyResult<()> {
         self.shared.at_disk(py, |state| state.writer.as_mut().map_or(Ok(()), RunWriter::sync))?;
         match self.workspace.gone() {
@@ -272,7 +292,7 @@ impl RunBase {
         }
     }
 
-    /// How many points this writer was given.
+    /// The count of points that this writer logged.
     #[getter]
     fn points(&self, py: Python<'_>) -> u64 {
         self.shared.lock(py).points()
@@ -325,12 +345,12 @@ impl RunBase {
         self.shared.at_disk(py, move |state| state.take().map_or(Ok(()), |writer| writer.finish(status)))
     }
 
-    /// Lets the run go without ending it, so that other writers of it go on.
+    /// Ends this writer and leaves the run RUNNING, for other writers or a later `resume=`.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.shared.at_disk(py, |state| state.take().map_or(Ok(()), RunWriter::close))
     }
 
-    /// What the run holds by now: a fixed view, whatever is written meanwhile.
+    /// A view of what the run holds now. It does not change when more is logged.
     fn view(&self, py: Python<'_>) -> PyResult<RunView> {
         self.workspace.view(py, &self.shared.id)
     }
@@ -485,6 +505,12 @@ pub(crate) struct Metric {
 #[pymethods]
 impl Metric {
     /// Logs one value at a step.
+    ///
+    /// step: an integer, or a float without a fraction. Any order; a step may come twice, and both points are kept.
+    /// value: a number, or anything that `float` takes. NaN and infinities are values.
+    /// time_ms: milliseconds since the epoch; the present without.
+    ///
+    /// Costs some 40 nanoseconds. What returned survives `kill -9`.
     #[pyo3(signature = (step, value, time_ms=None))]
     #[inline]
     fn log(

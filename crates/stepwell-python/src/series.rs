@@ -19,7 +19,10 @@ use crate::interrupt::interruptible;
 /// Points that are read before anybody wants to interrupt.
 const SHORT: u64 = 1_000_000;
 
-/// The points of one metric, in the order of step, timestamp and arrival. They are read when they are first asked for.
+/// The points of one metric, in the order of step, timestamp and arrival. They are read when they are first needed.
+///
+/// A sequence of tuples (step, time in milliseconds or `None`, value). `steps`, `times_ms` and `values` are the same
+/// points as columns, which numpy, pandas, polars and pyarrow take without a copy.
 #[pyclass(frozen, sequence, module = "stepwell")]
 pub(crate) struct Series {
     run: Arc<RunSnapshot>,
@@ -71,7 +74,7 @@ impl Series {
         self.run.id().as_str()
     }
 
-    /// Steps of the points.
+    /// Steps of the points: integers of 64 bits.
     #[getter]
     fn steps(&self, py: Python<'_>) -> PyResult<Column> {
         Ok(Column::new(Arc::clone(self.batch(py)?.column(0))))
@@ -83,13 +86,16 @@ impl Series {
         Ok(Column::new(Arc::clone(self.batch(py)?.column(1))))
     }
 
-    /// Values of the points.
+    /// Values of the points: floats of 64 bits, bit by bit as logged.
     #[getter]
     fn values(&self, py: Python<'_>) -> PyResult<Column> {
         Ok(Column::new(Arc::clone(self.batch(py)?.column(2))))
     }
 
-    /// Count, minimum, maximum, mean, first and latest value, without reading the points.
+    /// Statistics of all points, without reading them: a dict of `count`, `first`, `latest`, `latest_step`, `min`,
+    /// `min_step`, `max`, `max_step`, `mean`, `nan_count` and `inf_count`.
+    ///
+    /// Minimum, maximum and mean leave NaN out, and are `None` where nothing else was logged.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let stats = self.run.stats(&self.key).or_raise(py)?;
         let dict = PyDict::new(py);
@@ -107,7 +113,7 @@ impl Series {
         Ok(dict)
     }
 
-    /// The points of the steps from `first` to `last`, both included.
+    /// The points of the steps from `first` to `last`, both included. Reads these alone.
     fn between(&self, py: Python<'_>, first: i64, last: i64) -> PyResult<Self> {
         let columns = self.read(py, move |run, key| run.range(key, first..=last))?;
         let points = OnceLock::new();
@@ -115,8 +121,13 @@ impl Series {
         Ok(Self { run: Arc::clone(&self.run), key: self.key.clone(), points })
     }
 
-    /// What a plot of so many pixels shows: of each pixel the first, the least, the greatest and the last point, so
-    /// that no spike is lost. Reads about as much as it gives, however long the series is.
+    /// The points that a plot needs: of each pixel the first, the least, the greatest and the last, so that every spike
+    /// shows.
+    ///
+    /// width: pixels; at most four points each come back.
+    /// first, last: the least and the greatest step, both included; all without.
+    ///
+    /// A million points or a billion take about as long: a millisecond.
     #[pyo3(signature = (width=1000, first=None, last=None))]
     fn plot(&self, py: Python<'_>, width: usize, first: Option<i64>, last: Option<i64>) -> PyResult<Plot> {
         if width == 0 {
@@ -166,7 +177,7 @@ impl Series {
     }
 }
 
-/// What a plot shows of a series.
+/// The points that a plot shows of a series; `Series.plot` makes one. A sequence of tuples like a series.
 #[pyclass(frozen, sequence, module = "stepwell")]
 pub(crate) struct Plot {
     key: String,

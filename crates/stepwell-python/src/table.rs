@@ -15,8 +15,11 @@ use stepwell::{Found, Workspace};
 use crate::column::{Column, item, place, schema_capsule, stream_capsule};
 use crate::errors;
 
-/// Runs as a table, a row each: `run_id`, `name`, `experiment`, `status`, `user`, `start_time`, `end_time`, then
-/// `metrics.KEY` (the latest value), `params.KEY` and `tags.KEY`. What a run does not have is missing (`None`).
+/// A table of runs, one row a run: `run_id`, `name`, `experiment`, `status`, `user`, `start_time`, `end_time`, then
+/// `metrics.KEY` (the latest value), `params.KEY` and `tags.KEY`. A cell that a run has no value for is `None`.
+///
+/// `table["metrics.loss"]` is a column, `table[0]` a row as a dict. Polars, pyarrow, pandas and DuckDB take the table
+/// itself, without a copy.
 #[pyclass(frozen, mapping, module = "stepwell")]
 pub(crate) struct Table {
     batch: RecordBatch,
@@ -184,13 +187,13 @@ impl Table {
         Self { batch: rows.finish(), total, unreadable: Vec::new() }
     }
 
-    /// How many runs match in all; the table has `len(table)` of them.
+    /// The count of runs that match; the table has `len(table)` of them.
     #[getter]
     fn total(&self) -> usize {
         self.total
     }
 
-    /// What could not be read and is missing here, in words.
+    /// What could not be read and is missing from the table, in words.
     #[getter]
     fn unreadable<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         PyList::new(py, &self.unreadable)
@@ -230,18 +233,18 @@ impl Table {
         self.batch.num_rows()
     }
 
-    /// The rows, each as a dict of what it has.
+    /// The rows, each as a dict of the cells that have a value.
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         Ok(self.rows(py)?.try_iter()?.into_any())
     }
 
-    /// The rows, each as a dict of what it has.
+    /// The rows, each as a dict of the cells that have a value.
     fn rows<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let rows = (0..self.batch.num_rows()).map(|at| self.row(py, at)).collect::<PyResult<Vec<_>>>()?;
         PyList::new(py, rows)
     }
 
-    /// A pandas data frame; needs pandas.
+    /// A pandas data frame, with times in UTC. Needs pandas.
     fn to_pandas<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let (py, table) = (slf.py(), slf.get());
         let dict = PyDict::new(py);

@@ -14,7 +14,8 @@ use crate::errors::{self, OrRaise};
 use crate::interrupt::interruptible;
 use crate::series::{self, Series};
 
-/// A fixed view of a run: what was there when it was made.
+/// A view of a run as it was when the view was made. `view["loss"]` are the points of a metric; one that the run does
+/// not have raises `NotFoundError`.
 #[pyclass(frozen, mapping, module = "stepwell")]
 pub(crate) struct RunView {
     run: Arc<RunSnapshot>,
@@ -36,61 +37,61 @@ impl RunView {
         self.run.id().as_str()
     }
 
-    /// Its name; may be empty.
+    /// The name; may be empty.
     #[getter]
     fn name(&self) -> &str {
         self.run.state().name()
     }
 
-    /// Its status: RUNNING, SCHEDULED, FINISHED, FAILED or KILLED.
+    /// The status: RUNNING, SCHEDULED, FINISHED, FAILED or KILLED.
     #[getter]
     fn status(&self) -> &'static str {
         self.run.state().status().as_str()
     }
 
-    /// The name of its experiment.
+    /// The name of the experiment.
     #[getter]
     fn experiment(&self) -> &str {
         &self.run.state().experiment_name
     }
 
-    /// Who ran it; may be empty.
+    /// The user who ran it; may be empty.
     #[getter]
     fn user(&self) -> &str {
         self.run.state().user()
     }
 
-    /// When it began, in milliseconds since the epoch.
+    /// The start, in milliseconds since the epoch.
     #[getter]
     fn start_time_ms(&self) -> Option<i64> {
         self.run.state().start_time_ms()
     }
 
-    /// When it ended, in milliseconds since the epoch.
+    /// The end, in milliseconds since the epoch; `None` while the run goes on.
     #[getter]
     fn end_time_ms(&self) -> Option<i64> {
         self.run.state().end_time_ms()
     }
 
-    /// Whether it is marked deleted.
+    /// Whether the run is marked deleted.
     #[getter]
     fn deleted(&self) -> bool {
         self.run.state().deleted()
     }
 
-    /// A dict of its params.
+    /// The params: a dict of texts.
     #[getter]
     fn params<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         texts(py, self.run.state().params())
     }
 
-    /// A dict of its tags.
+    /// The tags: a dict of texts.
     #[getter]
     fn tags<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         texts(py, self.run.state().tags())
     }
 
-    /// A dict of the latest value of each metric: that of the greatest step.
+    /// The latest value of each metric, that of its greatest step, by key.
     #[getter]
     fn latest<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
@@ -100,7 +101,7 @@ impl RunView {
         Ok(dict)
     }
 
-    /// The folder of the run's artifacts, which may not be there yet.
+    /// The folder of the artifacts, which may not exist yet.
     #[getter]
     fn artifact_folder(&self, py: Python<'_>) -> PyResult<PathBuf> {
         stepwell_cli::folder_of_run(&self.workspace, self.run.state()).map_err(|uri| {
@@ -109,18 +110,18 @@ impl RunView {
         })
     }
 
-    /// What of the run could not be read, in words; empty when nothing is missing.
+    /// What could not be read of the run, in words; empty when nothing is missing.
     #[getter]
     fn damage<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         PyList::new(py, self.run.damage())
     }
 
-    /// The keys of its metrics, sorted.
+    /// The keys of the metrics, sorted.
     fn keys<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         PyList::new(py, self.run.keys())
     }
 
-    /// The points of each metric, by key.
+    /// The metrics: pairs of key and series, sorted by key.
     fn items<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let items = self
             .run

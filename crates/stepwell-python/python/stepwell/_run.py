@@ -167,8 +167,13 @@ class Run(_native.RunBase):
     def device_buffer(self, keys: list[str], every: int = 100) -> DeviceBuffer:
         """Collects scalars on their device, and logs them each `every` steps: no `.item()`, no wait for the GPU.
 
+        keys: of the metrics, in the order in which `put` takes their values.
+        every: steps that are collected before they cross to the host; up to twice as many are lost by `kill -9`.
+
+        A value is a tensor of one element, on a GPU or the CPU, or a number:
+
             buffer = run.device_buffer(["loss", "grad_norm"], every=100)
-            buffer.put(step, loss, grad_norm)      # tensors of one element
+            buffer.put(step, loss, grad_norm)
         """
         from ._device import DeviceBuffer
 
