@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use stepwell::replication::{Bundling, Parcel, Shipment};
 use stepwell::{RunId, Workspace, WriterId};
 
@@ -27,8 +28,8 @@ pub struct Carried {
     /// Files that it took.
     pub files: u64,
     /// Runs that have ended and arrived, and left the spool.
-    pub released: u64,
-    /// What the server refused or changed, and what could not be read: each once, with the reason.
+    pub released: BTreeSet<RunId>,
+    /// What the server refused or does otherwise, and what could not be read: each once, with the reason.
     pub notes: BTreeSet<String>,
 }
 
@@ -45,13 +46,16 @@ pub fn carry(
     progress: &mut dyn FnMut(&Carried),
     done: &mut Carried,
 ) -> Result<()> {
-    let mut carrier = Carrier::new(Arc::clone(server), workspace.clone(), runs);
+    let mut carrier = Carrier::new(Arc::clone(server), workspace.clone(), runs, There::default());
     carrier.releases = release;
     // The second round finds that nothing is left, and removes what has ended.
-    let carried = carrier.round(progress).and_then(|()| carrier.round(progress));
+    let carried = carrier.round(true, progress).and_then(|()| carrier.round(true, progress));
     *done = carrier.carried;
     carried
 }
+
+/// The server's points of each run and writer, as far as it said.
+pub(crate) type There = Arc<Mutex<BTreeMap<RunId, BTreeMap<WriterId, u64>>>>;
 
 /// See the module.
 pub(crate) struct Carrier {
@@ -66,14 +70,13 @@ pub(crate) struct Carrier {
     /// Runs that the server refused; they stay in the spool.
     pub(crate) refused: BTreeSet<RunId>,
     files: Files,
-    /// The server's points of each writer, as far as it has reported them.
-    pub(crate) there: BTreeMap<RunId, BTreeMap<WriterId, u64>>,
+    there: There,
     pub(crate) carried: Carried,
 }
 
 impl Carrier {
     /// A carrier of these runs, or of all if none is named; only then are runs removed that have arrived.
-    pub(crate) fn new(server: Arc<Server>, workspace: Workspace, named: Vec<RunId>) -> Self {
+    pub(crate) fn new(server: Arc<Server>, workspace: Workspace, named: Vec<RunId>, there: There) -> Self {
         Self {
             releases: named.is_empty(),
             files: Files::new(&workspace),
@@ -83,22 +86,25 @@ impl Carrier {
             shipment: None,
             pending: VecDeque::new(),
             refused: BTreeSet::new(),
-            there: BTreeMap::new(),
+            there,
             carried: Carried::default(),
         }
     }
 
-    /// Sends everything that is there. When it returns, all of it is durable on the server, except for what
-    /// [`Carried::notes`] names.
+    /// Carries everything that is there. When it returns, all of it is durable on the server, but for what
+    /// [`Carried::notes`] names. Unless somebody waits, many files of a run that goes on are looked at less often.
     ///
     /// # Errors
-    /// The first error that prevents it from continuing; a later round continues there.
-    pub(crate) fn round(&mut self, tell: &mut dyn FnMut(&Carried)) -> Result<()> {
+    /// The first that keeps it from going on; a later round goes on there.
+    pub(crate) fn round(&mut self, is_awaited: bool, tell: &mut dyn FnMut(&Carried)) -> Result<()> {
         let ended = self.ended()?;
         self.parcels(tell)?;
         let runs: Vec<RunId> = self.shipment.iter().flat_map(|shipment| shipment.runs().cloned()).collect();
         for run in runs.iter().filter(|run| !self.refused.contains(run)) {
             let over = ended.contains(run);
+            if !over && !is_awaited && self.files.is_resting(run) {
+                continue;
+            }
             let (done, notes) = self.files.upload(&self.server, run, over)?;
             self.carried.files += done;
             self.carried.notes.extend(notes);
@@ -114,15 +120,13 @@ impl Carrier {
         self.files.left()
     }
 
-    /// Runs without a writer: nothing is added to them.
-    fn ended(&mut self) -> Result<Vec<RunId>> {
-        let runs: Vec<RunId> = self.shipment.iter().flat_map(|shipment| shipment.runs().cloned()).collect();
+    /// Runs without a writer: nothing comes to them any more.
+    fn ended(&self) -> Result<Vec<RunId>> {
         let mut ended = Vec::new();
-        for run in runs {
+        for run in self.shipment.iter().flat_map(Shipment::runs).filter(|run| !self.refused.contains(*run)) {
             // The look at the locks is cheap, and mostly enough.
-            let held = self.workspace.is_held(&run)? || self.workspace.has_live_writer(&run)?;
-            if !self.refused.contains(&run) && !held {
-                ended.push(run);
+            if !(self.workspace.is_held(run)? || self.workspace.has_live_writer(run)?) {
+                ended.push(run.clone());
             }
         }
         Ok(ended)
@@ -176,7 +180,9 @@ impl Carrier {
                 match self.server.positions(&run, shipment.experiment(&run), &writers) {
                     Ok(positions) => {
                         for (writer, position) in positions {
-                            self.there.entry(run.clone()).or_default().insert(writer, position.points);
+                            let mut there = self.there.lock();
+                            there.entry(run.clone()).or_default().insert(writer, position.points);
+                            drop(there);
                             shipment.learn(&run, writer, position);
                         }
                     }
@@ -217,7 +223,7 @@ impl Carrier {
         let sent: Vec<Parcel> = self.pending.drain(..count).collect();
         for (parcel, kept) in sent.into_iter().zip(answers) {
             if let Some(points) = kept.points {
-                self.there.entry(parcel.run.clone()).or_default().insert(parcel.author.writer, points);
+                self.there.lock().entry(parcel.run.clone()).or_default().insert(parcel.author.writer, points);
             }
             match kept.outcome.as_str() {
                 "taken" => {
@@ -257,8 +263,8 @@ impl Carrier {
             self.workspace.delete_run(id)?;
             self.workspace.maintenance().purge_run(id)?;
             self.files.remove(id, folder)?;
-            self.there.remove(id);
-            self.carried.released += 1;
+            self.there.lock().remove(id);
+            self.carried.released.insert(id.clone());
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -23,7 +24,9 @@ use crate::server::Server;
 const PIECE: usize = 8 << 20;
 /// Folders deeper than this are left out.
 const DEPTH_MAX: usize = 64;
-/// Characters that are not escaped in an argument of an address.
+/// Looking for new files takes at most one part in so many of the time, while a run goes on.
+const SHARE: u32 = 500;
+/// What stays as it is in an argument of an address.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// A file's size and the time of its last change, in nanoseconds.
@@ -51,7 +54,9 @@ pub(crate) struct Files {
     folders: BTreeMap<RunId, Option<PathBuf>>,
     /// What was sent of each run, by path.
     sent: BTreeMap<RunId, BTreeMap<String, Stamp>>,
-    /// Files of each run that were found and not sent.
+    /// When each run's files were last looked at, and how long that took.
+    looked: BTreeMap<RunId, (Instant, Duration)>,
+    /// Files of each run that were met and not sent.
     left: BTreeMap<RunId, u64>,
     /// Runs with a file that the server refused, or that cannot be read: they stay in the spool.
     kept: BTreeSet<RunId>,
@@ -77,6 +82,7 @@ impl Files {
             tracking: Tracking::new(workspace.clone(), options),
             folders: BTreeMap::new(),
             sent: BTreeMap::new(),
+            looked: BTreeMap::new(),
             left: BTreeMap::new(),
             kept: BTreeSet::new(),
         }
@@ -111,7 +117,9 @@ impl Files {
     /// The first that keeps it from going on.
     pub(crate) fn upload(&mut self, server: &Server, run: &RunId, ended: bool) -> Result<(u64, Vec<String>)> {
         let Some(folder) = self.folder(run).filter(|folder| folder.is_dir()) else { return Ok((0, Vec::new())) };
+        let begun = Instant::now();
         let news = self.news(&folder, run, ended)?;
+        self.looked.insert(run.clone(), (begun, begun.elapsed()));
         let (mut done, mut notes) = (0, Vec::new());
         self.left.insert(run.clone(), news.len() as u64);
         for (path, stamp) in news {
@@ -134,7 +142,12 @@ impl Files {
         Ok((done, notes))
     }
 
-    /// Files that were found and have not arrived.
+    /// Whether a run's files, which are many, were looked at just now.
+    pub(crate) fn is_resting(&self, run: &RunId) -> bool {
+        self.looked.get(run).is_some_and(|(begun, took)| begun.elapsed() < *took * SHARE)
+    }
+
+    /// Files that were met and have not arrived.
     pub(crate) fn left(&self) -> u64 {
         self.left.values().sum()
     }
@@ -159,6 +172,7 @@ impl Files {
         self.folders.remove(run);
         self.sent.remove(run);
         self.left.remove(run);
+        self.looked.remove(run);
         let Some(folder) = folder else { return Ok(()) };
         fs::remove_dir_all(&folder).map_err(Error::file("remove", &folder))?;
         // The folder of the run goes too, if nothing else is in it.

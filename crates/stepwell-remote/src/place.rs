@@ -81,17 +81,3 @@ pub fn left_in(root: &Path) -> Result<Vec<Left>> {
     left.sort_by(|one, other| one.url.cmp(&other.url));
     Ok(left)
 }
-
-/// Bytes that the files in a folder take on the disk.
-#[must_use]
-pub fn bytes_of(folder: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt as _;
-    let Ok(entries) = fs::read_dir(folder) else { return 0 };
-    let of = |entry: fs::DirEntry| match entry.metadata() {
-        Ok(found) if found.is_dir() => bytes_of(&entry.path()),
-        Ok(found) => found.blocks() * 512,
-        // It went meanwhile.
-        Err(_) => 0,
-    };
-    entries.flatten().map(of).sum()
-}

@@ -107,11 +107,12 @@ impl Shipment {
             self.notes.extend(changes.damage);
             self.changes.extend(changes.runs);
         }
-        while let Some(change) = self.changes.front() {
-            if self.know(&change.clone())? {
-                return Ok(true);
+        while let Some(change) = self.changes.pop_front() {
+            let known = self.know(&change);
+            if !matches!(known, Ok(false)) {
+                self.changes.push_front(change);
+                return known;
             }
-            self.changes.pop_front();
         }
         Ok(false)
     }
@@ -324,14 +325,16 @@ impl Sent {
             }
         }
         let mut room = POINTS_AT_ONCE;
-        for (key, columns) in series {
+        for (key, mut columns) in series {
+            let len = columns.len();
             let seen = given.seen.entry(key.clone()).or_default();
             let there = given.before.get(&key).copied().unwrap_or(0);
-            let mut at = (there.saturating_sub(*seen) as usize).min(columns.len());
-            *seen += columns.len() as u64;
-            while at < columns.len() {
-                let end = columns.len().min(at + room);
-                let part = if (at, end) == (0, columns.len()) { columns.clone() } else { slice(&columns, at, end) };
+            let mut at = (there.saturating_sub(*seen) as usize).min(len);
+            *seen += len as u64;
+            while at < len {
+                let end = len.min(at + room);
+                let is_all = (at, end) == (0, len);
+                let part = if is_all { std::mem::take(&mut columns) } else { slice(&columns, at, end) };
                 open.series.push((key.clone(), part));
                 given.there += (end - at) as u64;
                 room -= end - at;
