@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use stepwell::items::{LOGGED_MODEL, MODEL_FIELD};
+use stepwell::query::{Query, View};
 use stepwell::replication::{Bundling, Parcel, Shipment};
 use stepwell::{RunId, Workspace, WriterId};
 
@@ -48,14 +50,21 @@ pub fn carry(
 ) -> Result<()> {
     let mut carrier = Carrier::new(Arc::clone(server), workspace.clone(), runs, There::default());
     carrier.releases = release;
-    // The second round finds that nothing is left, and removes what has ended.
-    let carried = carrier.round(true, progress).and_then(|()| carrier.round(true, progress));
+    let carried = carrier.rounds(progress);
     *done = carrier.carried;
     carried
 }
 
 /// The server's points of each run and writer, as far as it said.
 pub(crate) type There = Arc<Mutex<BTreeMap<RunId, BTreeMap<WriterId, u64>>>>;
+
+/// What is known of a logged model.
+struct Model<'a> {
+    /// The run that made it.
+    source: Option<&'a str>,
+    /// Whether its files are still being written.
+    is_pending: bool,
+}
 
 /// See the module.
 pub(crate) struct Carrier {
@@ -91,6 +100,19 @@ impl Carrier {
         }
     }
 
+    /// Carries until nothing more is left, or leaves.
+    fn rounds(&mut self, tell: &mut dyn FnMut(&Carried)) -> Result<()> {
+        self.round(true, tell)?;
+        // A round finds that nothing came since the last one, and removes what has ended: runs, then their models.
+        loop {
+            let before = self.carried.released.len();
+            self.round(true, tell)?;
+            if self.carried.released.len() == before {
+                return Ok(());
+            }
+        }
+    }
+
     /// Carries everything that is there. When it returns, all of it is durable on the server, but for what
     /// [`Carried::notes`] names. Unless somebody waits, many files of a run that goes on are looked at less often.
     ///
@@ -101,7 +123,12 @@ impl Carrier {
         self.parcels(tell)?;
         let runs: Vec<RunId> = self.shipment.iter().flat_map(|shipment| shipment.runs().cloned()).collect();
         for run in runs.iter().filter(|run| !self.refused.contains(run)) {
-            let over = ended.contains(run);
+            let model = self.model(run);
+            let over = ended.contains(run) || model.as_ref().is_some_and(|model| !model.is_pending);
+            if model.is_some() && !over {
+                // Its files are being written.
+                continue;
+            }
             if !over && !is_awaited && self.files.is_resting(run) {
                 continue;
             }
@@ -120,16 +147,31 @@ impl Carrier {
         self.files.left()
     }
 
-    /// Runs without a writer: nothing comes to them any more.
+    /// Runs without a writer, to which nothing comes any more, and logged models whose run has left the spool.
     fn ended(&self) -> Result<Vec<RunId>> {
         let mut ended = Vec::new();
         for run in self.shipment.iter().flat_map(Shipment::runs).filter(|run| !self.refused.contains(*run)) {
-            // The look at the locks is cheap, and mostly enough.
-            if !(self.workspace.is_held(run)? || self.workspace.has_live_writer(run)?) {
+            let is_over = match self.model(run) {
+                Some(Model { source: Some(source), .. }) => {
+                    let mut there = self.shipment.iter().flat_map(Shipment::runs);
+                    !there.any(|run| run.as_str() == source && !self.carried.released.contains(run))
+                }
+                Some(model) => !model.is_pending,
+                // The look at the locks is cheap, and mostly enough.
+                None => !(self.workspace.is_held(run)? || self.workspace.has_live_writer(run)?),
+            };
+            if is_over {
                 ended.push(run.clone());
             }
         }
         Ok(ended)
+    }
+
+    /// The logged model that a run stands for, if it does.
+    fn model(&self, run: &RunId) -> Option<Model<'_>> {
+        let state = self.shipment.as_ref()?.given(run).filter(|state| state.kind() == LOGGED_MODEL)?;
+        let field = |name: &str| state.item(MODEL_FIELD, name).filter(|value| !value.is_empty());
+        Some(Model { source: field("run"), is_pending: field("status") == Some("PENDING") })
     }
 
     /// Sends parcels until there are none.
@@ -165,6 +207,9 @@ impl Carrier {
 
     /// Finds parcels, and asks for the positions of writers that the server was not asked about before.
     fn fill(&mut self) -> Result<()> {
+        if self.shipment.is_none() && self.releases {
+            self.remove_deleted()?;
+        }
         let shipment = match &mut self.shipment {
             Some(shipment) => shipment,
             None => self.shipment.insert(self.workspace.ship(self.named.clone())?),
@@ -251,20 +296,39 @@ impl Carrier {
     /// was found.
     fn release(&mut self, ended: &[RunId]) -> Result<()> {
         for id in ended {
-            let Some(shipment) = &self.shipment else { return Ok(()) };
-            let Some(run) = self.workspace.find_run(id)? else { continue };
-            if !run.damage().is_empty() || self.refused.contains(id) || !shipment.has_given(&run) {
-                continue;
-            }
-            if self.files.has_more(id)? {
+            if self.refused.contains(id) || !self.has_arrived(id)? || self.files.has_more(id)? {
                 continue;
             }
             let folder = self.files.own_folder(id);
             self.workspace.delete_run(id)?;
+            // From now on nobody changes it; what came until now stays here.
+            if !self.has_arrived(id)? {
+                self.workspace.restore_run(id)?;
+                continue;
+            }
             self.workspace.maintenance().purge_run(id)?;
+            self.shipment.iter_mut().for_each(|shipment| shipment.forget(id));
             self.files.remove(id, folder)?;
             self.there.lock().remove(id);
             self.carried.released.insert(id.clone());
+        }
+        Ok(())
+    }
+
+    /// Whether all that a run has was given.
+    fn has_arrived(&self, id: &RunId) -> Result<bool> {
+        let Some(shipment) = &self.shipment else { return Ok(false) };
+        let run = self.workspace.find_run(id)?;
+        Ok(run.is_some_and(|run| run.damage().is_empty() && shipment.has_given(&run)))
+    }
+
+    /// Removes what a process that died was about to remove: nothing else is deleted in a spool.
+    fn remove_deleted(&mut self) -> Result<()> {
+        let query = Query { max_results: usize::MAX, view: View::DeletedOnly, ..Query::filter("")? };
+        for id in self.workspace.search(&query)?.run_ids()? {
+            let folder = self.files.own_folder(&id);
+            self.workspace.maintenance().purge_run(&id)?;
+            self.files.remove(&id, folder)?;
         }
         Ok(())
     }

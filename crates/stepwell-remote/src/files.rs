@@ -93,7 +93,10 @@ impl Files {
         if let Some(known) = self.folders.get(run) {
             return known.clone();
         }
-        let uri = self.tracking.get_run(run.as_str()).ok()?.info.artifact_uri;
+        let uri = match self.tracking.get_run(run.as_str()) {
+            Ok(run) => run.info.artifact_uri,
+            Err(_) => self.tracking.get_any_logged_model(run.as_str()).ok()?.artifact_uri,
+        };
         let path = uri.strip_prefix("file://").unwrap_or(&uri);
         let folder = path.starts_with('/').then(|| PathBuf::from(path));
         self.folders.insert(run.clone(), folder.clone());

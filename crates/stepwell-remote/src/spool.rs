@@ -1,6 +1,6 @@
 //! The handle of a spool: a workspace to log into, and a thread that carries it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+use stepwell::items::{LOGGED_MODEL, MODEL_FIELD};
 use stepwell::maintenance::{Background, Schedule};
-use stepwell::{ExperimentId, NewRun, RunId, RunWriter, Workspace};
+use stepwell::{ExperimentId, NewRun, RunId, RunSnapshot, RunWriter, Workspace};
 
 use crate::address::ServerOptions;
 use crate::carrier::{Carrier, There};
@@ -81,6 +82,7 @@ struct State {
     arrived: u64,
     /// Runs of this process that may be in the spool.
     own: BTreeSet<RunId>,
+    last_steps: BTreeMap<RunId, i64>,
     notes: BTreeSet<String>,
     /// Runs that the server refused.
     refused: BTreeSet<RunId>,
@@ -108,6 +110,7 @@ impl Spool {
     /// As [`Self::open`].
     pub fn open_in(folder: &Path, server: ServerOptions, limit_bytes: u64) -> Result<Self> {
         let server = Arc::new(Server::new(server)?);
+        place::sweep(folder);
         let workspace = Workspace::open_or_create(folder.join(WORKSPACE))?;
         let (state, changed, there, full, thread, syncs) = Default::default();
         let usage = Mutex::new(Usage::of(folder));
@@ -170,13 +173,55 @@ impl Spool {
     /// # Errors
     /// [`Error::Store`]; [`Error::Refused`] if the server has no such run.
     pub fn resume_run(&self, id: &RunId, experiment: Option<&str>) -> Result<RunWriter> {
-        self.shared.state.lock().own.insert(id.clone());
-        match self.workspace.writer(id) {
-            Err(stepwell::Error::NotFound { .. }) => {}
-            opened => return Ok(opened?),
-        }
-        crate::resume::begin(&self.workspace, &self.server, id, experiment)?;
+        self.adopt(id, experiment)?;
         Ok(self.workspace.writer(id)?)
+    }
+
+    /// Begins a run, or a logged model, in the spool that only the server has, as [`Self::resume_run`] does.
+    ///
+    /// # Errors
+    /// As [`Self::resume_run`].
+    pub fn adopt(&self, id: &RunId, experiment: Option<&str>) -> Result<()> {
+        self.shared.state.lock().own.insert(id.clone());
+        if self.holds(id)? {
+            return Ok(());
+        }
+        if self.workspace.find_run(id)?.is_some() {
+            // It has arrived, and is just leaving.
+            match self.workspace.maintenance().purge_run(id) {
+                Ok(()) | Err(stepwell::Error::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if let Some(step) = crate::resume::begin(&self.workspace, &self.server, id, experiment)? {
+            self.shared.state.lock().last_steps.insert(id.clone(), step);
+        }
+        Ok(())
+    }
+
+    /// Whether a run is in the spool, and stays for now.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn holds(&self, id: &RunId) -> Result<bool> {
+        Ok(self.workspace.find_run(id)?.is_some_and(|run| !run.state().deleted()))
+    }
+
+    /// The greatest of the latest steps that the server's metrics had when this process went on with a run of it.
+    #[must_use]
+    pub fn last_step(&self, id: &RunId) -> Option<i64> {
+        self.shared.state.lock().last_steps.get(id).copied()
+    }
+
+    /// A run as it is now: what the spool has of it, else what the server has.
+    ///
+    /// # Errors
+    /// [`Error::Network`]; [`Error::Refused`] with 404 if the server has no such run; [`Error::Store`].
+    pub fn read_run(&self, id: &RunId) -> Result<RunSnapshot> {
+        match self.workspace.find_run(id)? {
+            Some(run) if !run.state().deleted() => Ok(run),
+            _ => crate::fetch::read(&self.server, &self.folder, id),
+        }
     }
 
     /// Starts the thread that carries, and one that makes the spool durable each second.
@@ -380,16 +425,35 @@ impl Thread {
         self.shared.there.lock().retain(|run, _| logged.contains_key(run));
         let mut state = self.shared.state.lock();
         state.own.retain(|run| logged.contains_key(run));
-        let own: Vec<RunId> = state.own.iter().cloned().collect();
+        let mut own: Vec<RunId> = state.own.iter().cloned().collect();
         drop(state);
         if own.is_empty() {
             return Ok(true);
         }
+        let models = self.models_of(&own, logged.keys())?;
+        own.extend(models);
         let there = Arc::clone(&self.shared.there);
         let mut carrier = Carrier::new(Arc::clone(&self.server), self.workspace.clone(), own, there);
         let done = carrier.round(is_awaited, &mut |_| {});
         tell(&self.shared, &mut carrier);
         done.map(|()| true)
+    }
+}
+
+impl Thread {
+    /// The logged models that these runs made, of all that are in the spool.
+    fn models_of<'a>(&self, own: &[RunId], all: impl Iterator<Item = &'a RunId>) -> Result<Vec<RunId>> {
+        let mut models = Vec::new();
+        for id in all.filter(|id| !own.contains(id)) {
+            let Some(run) = self.workspace.find_run(id)?.filter(|run| run.state().kind() == LOGGED_MODEL) else {
+                continue;
+            };
+            let source = run.state().item(MODEL_FIELD, "run");
+            if source.is_some_and(|source| own.iter().any(|run| run.as_str() == source)) {
+                models.push(id.clone());
+            }
+        }
+        Ok(models)
     }
 }
 

@@ -118,13 +118,40 @@ impl Shipment {
     }
 
     /// Leaves points out: parcels have metadata only.
-    pub fn without_points(&mut self) {
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`].
+    pub fn without_points(&mut self) -> Result<()> {
         self.metadata_only = true;
+        self.follow.begin = Begin::Last(0);
+        self.begin_anew()
+    }
+
+    /// Says where the other side is in a run before anything of it was found, so that what is there is not read.
+    pub fn begin_at(&mut self, run: &RunId, positions: BTreeMap<WriterId, Position>) {
+        let counts = positions.iter().map(|(&writer, position)| (writer, position.counts.clone()));
+        self.follower.skip(run, counts.collect());
+        let authors = &mut self.runs.entry(run.clone()).or_default().authors;
+        for (writer, Position { points: there, counts: before }) in positions {
+            let seen = before.clone();
+            authors.insert(writer, Given { there, before, seen });
+        }
+    }
+
+    /// Forgets what was given of a run, which is removed here. What comes under its id later is another one's.
+    pub fn forget(&mut self, run: &RunId) {
+        self.runs.remove(run);
     }
 
     /// The runs that were met.
     pub fn runs(&self) -> impl Iterator<Item = &RunId> {
         self.runs.iter().filter(|(_, sent)| !sent.left_out).map(|(id, _)| id)
+    }
+
+    /// A run's metadata, as far as it was given.
+    #[must_use]
+    pub fn given(&self, run: &RunId) -> Option<&RunState> {
+        self.runs.get(run)?.metadata.as_ref()
     }
 
     /// The name of a run's experiment.
