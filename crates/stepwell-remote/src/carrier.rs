@@ -31,7 +31,7 @@ pub struct Carried {
     pub files: u64,
     /// Runs that have ended and arrived, and left the spool.
     pub released: BTreeSet<RunId>,
-    /// What the server refused or does otherwise, and what could not be read: each once, with the reason.
+    /// What the server refused or changed, and what could not be read: each once, with the reason.
     pub notes: BTreeSet<String>,
 }
 
@@ -55,7 +55,7 @@ pub fn carry(
     carried
 }
 
-/// The server's points of each run and writer, as far as it said.
+/// The server's points of each run and writer, as far as it has reported them.
 pub(crate) type There = Arc<Mutex<BTreeMap<RunId, BTreeMap<WriterId, u64>>>>;
 
 /// What is known of a logged model.
@@ -113,11 +113,11 @@ impl Carrier {
         }
     }
 
-    /// Carries everything that is there. When it returns, all of it is durable on the server, but for what
-    /// [`Carried::notes`] names. Unless somebody waits, many files of a run that goes on are looked at less often.
+    /// Sends everything that is there. When it returns, all of it is durable on the server, except for what
+    /// [`Carried::notes`] names. Unless somebody waits, a running run with many files is looked at less often.
     ///
     /// # Errors
-    /// The first that keeps it from going on; a later round goes on there.
+    /// The first error that prevents it from continuing; a later round continues there.
     pub(crate) fn round(&mut self, is_awaited: bool, tell: &mut dyn FnMut(&Carried)) -> Result<()> {
         let ended = self.ended()?;
         self.parcels(tell)?;
@@ -147,7 +147,7 @@ impl Carrier {
         self.files.left()
     }
 
-    /// Runs without a writer, to which nothing comes any more, and logged models whose run has left the spool.
+    /// Runs without a writer, to which nothing is added, and logged models whose run has left the spool.
     fn ended(&self) -> Result<Vec<RunId>> {
         let mut ended = Vec::new();
         for run in self.shipment.iter().flat_map(Shipment::runs).filter(|run| !self.refused.contains(*run)) {

@@ -26,7 +26,7 @@ const PIECE: usize = 8 << 20;
 const DEPTH_MAX: usize = 64;
 /// Looking for new files takes at most one part in so many of the time, while a run goes on.
 const SHARE: u32 = 500;
-/// What stays as it is in an argument of an address.
+/// Characters that are not escaped in an argument of an address.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// A file's size and the time of its last change, in nanoseconds.
@@ -56,7 +56,7 @@ pub(crate) struct Files {
     sent: BTreeMap<RunId, BTreeMap<String, Stamp>>,
     /// When each run's files were last looked at, and how long that took.
     looked: BTreeMap<RunId, (Instant, Duration)>,
-    /// Files of each run that were met and not sent.
+    /// Files of each run that were found and not sent.
     left: BTreeMap<RunId, u64>,
     /// Runs with a file that the server refused, or that cannot be read: they stay in the spool.
     kept: BTreeSet<RunId>,
@@ -150,7 +150,7 @@ impl Files {
         self.looked.get(run).is_some_and(|(begun, took)| begun.elapsed() < *took * SHARE)
     }
 
-    /// Files that were met and have not arrived.
+    /// Files that were found and have not arrived.
     pub(crate) fn left(&self) -> u64 {
         self.left.values().sum()
     }

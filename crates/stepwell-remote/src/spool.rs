@@ -401,8 +401,8 @@ impl Thread {
         }
     }
 
-    /// Carries all if this process is the one that does, else its own runs if somebody waits for them. Returns whether
-    /// it did.
+    /// Sends everything if this process is the one that does, else its own runs if somebody waits for them. Returns
+    /// whether it sent.
     fn round(&mut self, asked: u64) -> Result<bool> {
         let is_awaited = self.shared.state.lock().arrived < asked;
         if self.lock.is_none() {
