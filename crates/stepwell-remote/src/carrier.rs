@@ -306,8 +306,13 @@ impl Carrier {
                 self.workspace.restore_run(id)?;
                 continue;
             }
-            self.workspace.maintenance().purge_run(id)?;
+            let purged = self.workspace.maintenance().purge_run(id);
             self.shipment.iter_mut().for_each(|shipment| shipment.forget(id));
+            match purged {
+                // It was removed meanwhile, and begun anew.
+                Err(stepwell::Error::NotFound { .. } | stepwell::Error::Invalid { .. }) => continue,
+                purged => purged?,
+            }
             self.files.remove(id, folder)?;
             self.there.lock().remove(id);
             self.carried.released.insert(id.clone());

@@ -175,7 +175,9 @@ pub(crate) fn fetch(call: &Call<'_>) -> Outcome {
     if request.flag("metadata_only") {
         shipment.without_points().map_err(fault)?;
     }
-    shipment.begin_at(&run, have);
+    if !have.is_empty() {
+        shipment.begin_at(&run, have);
+    }
     let mut bundling = Bundling::default();
     while shipment.find(Duration::ZERO).map_err(fault)? {
         while let Some((run, writers)) = shipment.unknown() {
