@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use stepwell::items::{LOGGED_MODEL, MODEL_FIELD};
-use stepwell::query::{Query, View};
 use stepwell::replication::{Bundling, Parcel, Shipment};
 use stepwell::{RunId, Workspace, WriterId};
 
@@ -329,10 +328,13 @@ impl Carrier {
 
     /// Removes what a process that died was about to remove: nothing else is deleted in a spool.
     fn remove_deleted(&mut self) -> Result<()> {
-        let query = Query { max_results: usize::MAX, view: View::DeletedOnly, ..Query::filter("")? };
-        for id in self.workspace.search(&query)?.run_ids()? {
+        for id in self.files.deleted()? {
             let folder = self.files.own_folder(&id);
-            self.workspace.maintenance().purge_run(&id)?;
+            match self.workspace.maintenance().purge_run(&id) {
+                // Another process removes it, or begins it anew.
+                Err(stepwell::Error::NotFound { .. } | stepwell::Error::Invalid { .. }) => continue,
+                purged => purged?,
+            }
             self.files.remove(&id, folder)?;
         }
         Ok(())

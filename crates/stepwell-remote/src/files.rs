@@ -103,6 +103,16 @@ impl Files {
         folder
     }
 
+    /// Runs and logged models that are marked deleted.
+    pub(crate) fn deleted(&self) -> Result<Vec<RunId>> {
+        let listed = self.tracking.runs_deleted_by(i64::MAX).and_then(|mut runs| {
+            runs.extend(self.tracking.logged_models_deleted_by(i64::MAX)?);
+            Ok(runs)
+        });
+        let listed = listed.map_err(|fault| Error::Invalid(fault.to_string()))?;
+        Ok(listed.into_iter().map(RunId::new).collect::<stepwell::Result<_>>()?)
+    }
+
     /// The files of a run that are to be sent: path within the run, and stamp.
     fn news(&self, folder: &Path, run: &RunId, ended: bool) -> Result<Vec<(String, Stamp)>> {
         let (mut found, sent) = (Vec::new(), self.sent.get(run));
