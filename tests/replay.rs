@@ -40,8 +40,11 @@ fn what_the_fuzzers_found_is_refused() {
     }
 }
 
-/// Runs a decoder on bytes of all kinds: any, few different ones, short ones.
+/// Runs a decoder on bytes of all kinds: any, few different ones, short ones. `STEPWELL_REPLAY_TIMES` runs it on so many
+/// times as many.
 fn feed(decode: fn(&[u8]), cases: u32) {
+    let times = std::env::var("STEPWELL_REPLAY_TIMES").ok().and_then(|times| times.parse::<u32>().ok());
+    let cases = cases.saturating_mul(times.unwrap_or(1));
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let bytes = prop_oneof![
         vec(any::<u8>(), 0..600),

@@ -21,6 +21,7 @@ mod params;
 mod processes;
 mod pull;
 mod purge;
+mod receiving;
 mod refused;
 mod regressions;
 mod repairs;

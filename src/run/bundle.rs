@@ -49,9 +49,13 @@ impl Bundling {
     /// # Errors
     /// If it is too long for any bundle.
     pub fn add(&mut self, parcel: &Parcel) -> Result<bool> {
+        let points = self.points + parcel.points();
+        if points > BUNDLE_POINTS_MAX && !self.bytes.is_empty() {
+            return Ok(false);
+        }
         self.scratch.clear();
         parcel.encode(&mut self.scratch)?;
-        let (len, points) = (self.bytes.len() + 4 + self.scratch.len(), self.points + parcel.points());
+        let len = self.bytes.len() + 4 + self.scratch.len();
         if len > BUNDLE_BYTES_MAX || points > BUNDLE_POINTS_MAX {
             if self.bytes.is_empty() {
                 let why = format!("{} bytes and {points} points are too many to send at once", self.scratch.len());

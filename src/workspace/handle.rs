@@ -368,12 +368,13 @@ impl Workspace {
         self.shared.profiles(query, columns)
     }
 
-    /// The keys that runs of a query have, whatever its page is. O(keys) for each pack, and for rare keys their cells.
+    /// The keys of each kind that runs of a query have, whatever its page is. O(keys) for each pack, and for rare keys
+    /// their cells.
     ///
     /// # Errors
     /// [`crate::Error::Corrupt`], [`crate::Error::Io`].
-    pub fn keys_of(&self, query: &Query, kind: KeyKind) -> Result<BTreeSet<String>> {
-        self.shared.keys_of(query, kind)
+    pub fn keys_of(&self, query: &Query) -> Result<BTreeMap<KeyKind, BTreeSet<String>>> {
+        self.shared.keys_of(query)
     }
 
     /// All keys that runs have, deleted runs included. O(keys) for each pack.

@@ -39,11 +39,11 @@ mod native {
     #[pymodule_export]
     use crate::fork::{after_fork, before_fork};
     #[pymodule_export]
-    use crate::login::{credential_for, origin_of};
+    use crate::login::{Bearer, origin_of};
     #[pymodule_export]
     use crate::mlflow::MlflowStore;
     #[pymodule_export]
-    use crate::remote::flush_spools;
+    use crate::remote::{flush_spools, sentences};
     #[pymodule_export]
     use crate::run::{Metric, RunBase};
     #[pymodule_export]

@@ -1,9 +1,9 @@
 //! Spools of servers: one a server and process, shared by all that log to it here.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 use pyo3::prelude::*;
@@ -20,6 +20,17 @@ struct Opened {
     options: ServerOptions,
     spool: Arc<Spool>,
 }
+
+/// The end of the process, once it has begun.
+struct Ending {
+    process: u32,
+    /// How long what spools hold is waited for.
+    until: Instant,
+    /// Addresses of which it was told what is left.
+    told: BTreeSet<String>,
+}
+
+static ENDING: Mutex<Option<Ending>> = Mutex::new(None);
 
 type Spools = BTreeMap<String, Opened>;
 
@@ -51,6 +62,7 @@ pub(crate) fn spool(address: &str) -> Result<Arc<Spool>, Error> {
     }
     let spool = Arc::new(Spool::open(SpoolOptions::new(options.clone()))?);
     spool.start()?;
+    crate::exit::prepare();
     let opened = Opened { process: own, options, spool: Arc::clone(&spool) };
     // The parent's threads are not here, and may hold its locks for ever.
     if let Some(of_parent) = spools.insert(opened.options.url.clone(), opened) {
@@ -100,6 +112,22 @@ pub(crate) fn delivery<'py>(py: Python<'py>, of: &Delivery) -> PyResult<Bound<'p
     Ok(dict)
 }
 
+/// What is to be told of a delivery to an address, as [`delivery`] gives it.
+#[pyfunction]
+pub(crate) fn sentences(url: &str, left: &Bound<'_, PyDict>) -> PyResult<Vec<String>> {
+    fn of<'py, T: FromPyObjectOwned<'py>>(left: &Bound<'py, PyDict>, name: &str) -> PyResult<T> {
+        left.as_any().get_item(name)?.extract().map_err(Into::into)
+    }
+    let done = Delivery {
+        arrived: of(left, "arrived")?,
+        points_left: of(left, "points_left")?,
+        files_left: of(left, "files_left")?,
+        refused: of(left, "refused")?,
+        error: of(left, "error")?,
+    };
+    Ok(done.sentences(url))
+}
+
 /// How far a server is behind, as a dict.
 pub(crate) fn lag<'py>(py: Python<'py>, of: &Lag) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
@@ -119,21 +147,41 @@ pub(crate) fn patience(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds.clamp(0.0, 86_400.0)).unwrap_or_default()
 }
 
-/// Waits until what all spools of this process hold has arrived, so many seconds in all: for the end of the process. A
-/// dict for each spool that something is left in, by address.
+/// Waits until what all spools of this process hold has arrived, so many seconds in all: for the end of the process. By
+/// address, what is to be told of spools that something is left in.
 #[pyfunction]
 pub(crate) fn flush_spools(py: Python<'_>, wait: f64) -> PyResult<Bound<'_, PyDict>> {
-    let until = std::time::Instant::now() + patience(wait);
+    let until = Instant::now() + patience(wait);
+    let mut ending = Ending { process: std::process::id(), until, told: BTreeSet::new() };
     let left = PyDict::new(py);
     for spool in py.detach(own_spools) {
         if py.detach(|| spool.lag()).runs == 0 {
             continue;
         }
-        let wait = until.saturating_duration_since(std::time::Instant::now());
+        let wait = until.saturating_duration_since(Instant::now());
         let done = py.detach(|| spool.flush(wait));
-        if !done.arrived || !done.refused.is_empty() {
-            left.set_item(spool.url(), delivery(py, &done)?)?;
+        let said = done.sentences(spool.url());
+        if !said.is_empty() {
+            ending.told.insert(spool.url().to_owned());
+            left.set_item(spool.url(), said)?;
         }
     }
+    *ENDING.lock() = Some(ending);
     Ok(left)
+}
+
+/// Waits once more, within the same bounds, for what came to the spools since [`flush_spools`].
+pub(crate) fn flush_last() {
+    let Some(ending) = ENDING.lock().take().filter(|ending| ending.process == std::process::id()) else { return };
+    // Another thread may hold the list, and be stopped for good.
+    let Some(spools) = SPOOLS.try_lock_for(Duration::from_secs(1)) else { return };
+    for Opened { spool, .. } in spools.values().filter(|known| known.process == ending.process) {
+        if ending.told.contains(spool.url()) || spool.lag().runs == 0 {
+            continue;
+        }
+        let done = spool.flush(ending.until.saturating_duration_since(Instant::now()));
+        for said in done.sentences(spool.url()) {
+            eprintln!("stepwell: at the end of the process: {said}");
+        }
+    }
 }

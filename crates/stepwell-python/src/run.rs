@@ -55,7 +55,9 @@ impl Asked {
             edits.extend(params.into_iter().map(|(key, value)| RunEdit::Param(key, value)));
             edits.extend(tags.into_iter().map(|(key, value)| RunEdit::Tag(key, value)));
             writer.edit(&edits)?;
-            return Ok((writer, next_step(store, &id)?));
+            // What the server has, the spool need not have.
+            let there = spool.and_then(|spool| spool.last_step(&id)).map_or(0, |step| step.saturating_add(1));
+            return Ok((writer, next_step(store, &id)?.max(there)));
         }
         let new = NewRun {
             name: name.unwrap_or_default(),
@@ -373,8 +375,8 @@ fn next_step(store: &stepwell::Workspace, id: &RunId) -> stepwell::Result<i64> {
 
 impl RunBase {
     /// The workspace and the id.
-    pub(crate) fn place(&self) -> (Arc<stepwell::Workspace>, RunId) {
-        (self.workspace.shared(), self.shared.id.clone())
+    pub(crate) fn place(&self) -> (WorkspaceBase, RunId) {
+        (self.workspace.clone(), self.shared.id.clone())
     }
 
     #[inline]

@@ -19,13 +19,25 @@ use crate::series::{self, Series};
 #[pyclass(frozen, mapping, module = "stepwell")]
 pub(crate) struct RunView {
     run: Arc<RunSnapshot>,
-    workspace: Arc<Workspace>,
+    place: Place,
+}
+
+/// Where a run is.
+enum Place {
+    Folder(Arc<Workspace>),
+    /// On the server of this address.
+    Server(String),
 }
 
 impl RunView {
     /// A view of a snapshot.
     pub(crate) fn new(workspace: &Arc<Workspace>, run: RunSnapshot) -> Self {
-        Self { run: Arc::new(run), workspace: Arc::clone(workspace) }
+        Self { run: Arc::new(run), place: Place::Folder(Arc::clone(workspace)) }
+    }
+
+    /// A view of a run that was read from a server.
+    pub(crate) fn of_server(url: &str, run: RunSnapshot) -> Self {
+        Self { run: Arc::new(run), place: Place::Server(url.to_owned()) }
     }
 }
 
@@ -104,10 +116,17 @@ impl RunView {
     /// The folder of the artifacts, which may not exist yet.
     #[getter]
     fn artifact_folder(&self, py: Python<'_>) -> PyResult<PathBuf> {
-        stepwell_cli::folder_of_run(&self.workspace, self.run.state()).map_err(|uri| {
-            let text = format!("the artifacts of run {} are not on this machine: {uri}", self.run.id());
-            errors::new(py, "NotFoundError", text)
-        })
+        let id = self.run.id();
+        let elsewhere = match &self.place {
+            Place::Folder(workspace) => match stepwell_cli::folder_of_run(workspace, self.run.state()) {
+                Ok(folder) => return Ok(folder),
+                Err(uri) => format!("the artifacts of run {id} are not on this machine: {uri}"),
+            },
+            Place::Server(url) => {
+                format!("the artifacts of run {id} are at {url}; `stepwell sync {url} FOLDER` brings them with the run")
+            }
+        };
+        Err(errors::new(py, "NotFoundError", elsewhere))
     }
 
     /// What could not be read of the run, in words; empty when nothing is missing.

@@ -40,11 +40,6 @@ impl WorkspaceBase {
         &self.store
     }
 
-    /// The store below, for threads of their own.
-    pub(crate) fn shared(&self) -> Arc<Workspace> {
-        Arc::clone(&self.store)
-    }
-
     /// The spool of a server.
     fn of_server(py: Python<'_>, address: &str) -> PyResult<Self> {
         let spool = py.detach(|| remote::spool(address)).map_err(|error| remote::raise(py, &error))?;
@@ -79,9 +74,18 @@ impl WorkspaceBase {
         Some(format!("{}: {what}, and with it what was logged", root.display()))
     }
 
-    /// A view of a run by its id.
+    /// A view of a run by its id. One that has left the spool is read on the server.
     pub(crate) fn view(&self, py: Python<'_>, id: &RunId) -> PyResult<RunView> {
-        py.detach(|| self.store.run(id)).map(|run| RunView::new(&self.store, run)).or_raise(py)
+        if self.server.is_none() {
+            return py.detach(|| self.store.run(id)).map(|run| RunView::new(&self.store, run)).or_raise(py);
+        }
+        let (spool, run) = (self.own_spool(py)?, id.clone());
+        if py.detach(|| spool.holds(id)).map_err(|error| remote::raise(py, &error))? {
+            return py.detach(|| self.store.run(id)).map(|run| RunView::new(&self.store, run)).or_raise(py);
+        }
+        let url = spool.url().to_owned();
+        let read = interruptible(py, move |_| spool.read_run(&run))?;
+        read.map(|run| RunView::of_server(&url, run)).map_err(|error| remote::raise(py, &error))
     }
 }
 
@@ -150,11 +154,17 @@ impl WorkspaceBase {
         Ok((answer.status, PyBytes::new(py, &answer.body)))
     }
 
-    /// Has the spool go on with a run of the server.
+    /// Has the spool go on with a run, or a logged model, of the server.
     fn _adopt(&self, py: Python<'_>, run_id: &str) -> PyResult<()> {
         let (spool, id) = (self.own_spool(py)?, RunId::new(run_id).or_raise(py)?);
-        let adopt = || -> Result<(), stepwell_remote::Error> { Ok(spool.resume_run(&id, None)?.close()?) };
-        py.detach(adopt).map_err(|error| remote::raise(py, &error))
+        py.detach(|| spool.adopt(&id, None)).map_err(|error| remote::raise(py, &error))
+    }
+
+    /// Whether a run is in the spool.
+    fn _holds(&self, py: Python<'_>, run_id: &str) -> PyResult<bool> {
+        let Ok(id) = RunId::new(run_id) else { return Ok(false) };
+        let spool = self.own_spool(py)?;
+        py.detach(|| spool.holds(&id)).map_err(|error| remote::raise(py, &error))
     }
 
     /// A view of a run; also `workspace[run_id]`. Raises `NotFoundError` if there is no such run.

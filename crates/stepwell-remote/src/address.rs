@@ -65,19 +65,36 @@ impl ServerOptions {
     pub fn from_env(url: &str) -> Result<Self> {
         let mut options = Self::new(url)?;
         let of = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
-        let origin = stepwell_login::Origin::parse(&options.url).map_err(Error::Invalid)?;
         options.allow_plain_http = of(stepwell_login::ALLOW_PLAIN_HTTP).is_some_and(|value| value != "0");
         if options.token.is_none() {
-            let kept = stepwell_login::credential(&origin).map_err(Error::Invalid)?;
-            if let Some(kept) = kept {
-                options.allow_plain_http |= kept.allow_plain_http;
-                (options.token, options.ca_file) = (Some(kept.token), kept.ca);
-            }
+            options.take_login()?;
         }
         options.token = options.token.or_else(|| of("MLFLOW_TRACKING_TOKEN"));
         let ca = of("STEPWELL_CA_FILE").map(PathBuf::from).or(options.ca_file);
         options.ca_file = ca.or_else(|| of("MLFLOW_TRACKING_SERVER_CERT_PATH").map(PathBuf::from));
         Ok(options)
+    }
+
+    /// As [`Self::from_env`], with the token of `STEPWELL_TOKEN` or `stepwell login` alone; `None` if there is none.
+    ///
+    /// # Errors
+    /// As [`Self::from_env`].
+    pub fn from_login(url: &str) -> Result<Option<Self>> {
+        let mut options = Self::from_env(url)?;
+        options.token = None;
+        options.take_login()?;
+        Ok(options.token.is_some().then_some(options))
+    }
+
+    /// Takes the token that this user keeps for the server, and what was said with it.
+    fn take_login(&mut self) -> Result<()> {
+        let origin = stepwell_login::Origin::parse(&self.url).map_err(Error::Invalid)?;
+        if let Some(kept) = stepwell_login::credential(&origin).map_err(Error::Invalid)? {
+            self.allow_plain_http |= kept.allow_plain_http;
+            self.token = Some(kept.token);
+            self.ca_file = self.ca_file.take().or(kept.ca);
+        }
+        Ok(())
     }
 
     /// Fails if the token would go over plain http to another machine.

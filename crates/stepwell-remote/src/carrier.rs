@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use stepwell::items::{LOGGED_MODEL, MODEL_FIELD};
 use stepwell::replication::{Bundling, Parcel, Shipment};
 use stepwell::{RunId, Workspace, WriterId};
 
@@ -27,7 +29,7 @@ pub struct Carried {
     /// Files that it took.
     pub files: u64,
     /// Runs that have ended and arrived, and left the spool.
-    pub released: u64,
+    pub released: BTreeSet<RunId>,
     /// What the server refused or changed, and what could not be read: each once, with the reason.
     pub notes: BTreeSet<String>,
 }
@@ -45,12 +47,22 @@ pub fn carry(
     progress: &mut dyn FnMut(&Carried),
     done: &mut Carried,
 ) -> Result<()> {
-    let mut carrier = Carrier::new(Arc::clone(server), workspace.clone(), runs);
+    let mut carrier = Carrier::new(Arc::clone(server), workspace.clone(), runs, There::default());
     carrier.releases = release;
-    // The second round finds that nothing is left, and removes what has ended.
-    let carried = carrier.round(progress).and_then(|()| carrier.round(progress));
+    let carried = carrier.rounds(progress);
     *done = carrier.carried;
     carried
+}
+
+/// The server's points of each run and writer, as far as it has reported them.
+pub(crate) type There = Arc<Mutex<BTreeMap<RunId, BTreeMap<WriterId, u64>>>>;
+
+/// What is known of a logged model.
+struct Model<'a> {
+    /// The run that made it.
+    source: Option<&'a str>,
+    /// Whether its files are still being written.
+    is_pending: bool,
 }
 
 /// See the module.
@@ -66,14 +78,13 @@ pub(crate) struct Carrier {
     /// Runs that the server refused; they stay in the spool.
     pub(crate) refused: BTreeSet<RunId>,
     files: Files,
-    /// The server's points of each writer, as far as it has reported them.
-    pub(crate) there: BTreeMap<RunId, BTreeMap<WriterId, u64>>,
+    there: There,
     pub(crate) carried: Carried,
 }
 
 impl Carrier {
     /// A carrier of these runs, or of all if none is named; only then are runs removed that have arrived.
-    pub(crate) fn new(server: Arc<Server>, workspace: Workspace, named: Vec<RunId>) -> Self {
+    pub(crate) fn new(server: Arc<Server>, workspace: Workspace, named: Vec<RunId>, there: There) -> Self {
         Self {
             releases: named.is_empty(),
             files: Files::new(&workspace),
@@ -83,22 +94,43 @@ impl Carrier {
             shipment: None,
             pending: VecDeque::new(),
             refused: BTreeSet::new(),
-            there: BTreeMap::new(),
+            there,
             carried: Carried::default(),
         }
     }
 
+    /// Carries until nothing more is left, or leaves.
+    fn rounds(&mut self, tell: &mut dyn FnMut(&Carried)) -> Result<()> {
+        self.round(true, tell)?;
+        // A round finds that nothing came since the last one, and removes what has ended: runs, then their models.
+        loop {
+            let before = self.carried.released.len();
+            self.round(true, tell)?;
+            if self.carried.released.len() == before {
+                return Ok(());
+            }
+        }
+    }
+
     /// Sends everything that is there. When it returns, all of it is durable on the server, except for what
-    /// [`Carried::notes`] names.
+    /// [`Carried::notes`] names. Unless somebody waits, a running run with many files is looked at less often.
     ///
     /// # Errors
     /// The first error that prevents it from continuing; a later round continues there.
-    pub(crate) fn round(&mut self, tell: &mut dyn FnMut(&Carried)) -> Result<()> {
+    pub(crate) fn round(&mut self, is_awaited: bool, tell: &mut dyn FnMut(&Carried)) -> Result<()> {
         let ended = self.ended()?;
         self.parcels(tell)?;
         let runs: Vec<RunId> = self.shipment.iter().flat_map(|shipment| shipment.runs().cloned()).collect();
         for run in runs.iter().filter(|run| !self.refused.contains(run)) {
-            let over = ended.contains(run);
+            let model = self.model(run);
+            let over = ended.contains(run) || model.as_ref().is_some_and(|model| !model.is_pending);
+            if model.is_some() && !over {
+                // Its files are being written.
+                continue;
+            }
+            if !over && !is_awaited && self.files.is_resting(run) {
+                continue;
+            }
             let (done, notes) = self.files.upload(&self.server, run, over)?;
             self.carried.files += done;
             self.carried.notes.extend(notes);
@@ -114,18 +146,31 @@ impl Carrier {
         self.files.left()
     }
 
-    /// Runs without a writer: nothing is added to them.
-    fn ended(&mut self) -> Result<Vec<RunId>> {
-        let runs: Vec<RunId> = self.shipment.iter().flat_map(|shipment| shipment.runs().cloned()).collect();
+    /// Runs without a writer, to which nothing is added, and logged models whose run has left the spool.
+    fn ended(&self) -> Result<Vec<RunId>> {
         let mut ended = Vec::new();
-        for run in runs {
-            // The look at the locks is cheap, and mostly enough.
-            let held = self.workspace.is_held(&run)? || self.workspace.has_live_writer(&run)?;
-            if !self.refused.contains(&run) && !held {
-                ended.push(run);
+        for run in self.shipment.iter().flat_map(Shipment::runs).filter(|run| !self.refused.contains(*run)) {
+            let is_over = match self.model(run) {
+                Some(Model { source: Some(source), .. }) => {
+                    let mut there = self.shipment.iter().flat_map(Shipment::runs);
+                    !there.any(|run| run.as_str() == source && !self.carried.released.contains(run))
+                }
+                Some(model) => !model.is_pending,
+                // The look at the locks is cheap, and mostly enough.
+                None => !(self.workspace.is_held(run)? || self.workspace.has_live_writer(run)?),
+            };
+            if is_over {
+                ended.push(run.clone());
             }
         }
         Ok(ended)
+    }
+
+    /// The logged model that a run stands for, if it does.
+    fn model(&self, run: &RunId) -> Option<Model<'_>> {
+        let state = self.shipment.as_ref()?.given(run).filter(|state| state.kind() == LOGGED_MODEL)?;
+        let field = |name: &str| state.item(MODEL_FIELD, name).filter(|value| !value.is_empty());
+        Some(Model { source: field("run"), is_pending: field("status") == Some("PENDING") })
     }
 
     /// Sends parcels until there are none.
@@ -161,6 +206,9 @@ impl Carrier {
 
     /// Finds parcels, and asks for the positions of writers that the server was not asked about before.
     fn fill(&mut self) -> Result<()> {
+        if self.shipment.is_none() && self.releases {
+            self.remove_deleted()?;
+        }
         let shipment = match &mut self.shipment {
             Some(shipment) => shipment,
             None => self.shipment.insert(self.workspace.ship(self.named.clone())?),
@@ -176,7 +224,9 @@ impl Carrier {
                 match self.server.positions(&run, shipment.experiment(&run), &writers) {
                     Ok(positions) => {
                         for (writer, position) in positions {
-                            self.there.entry(run.clone()).or_default().insert(writer, position.points);
+                            let mut there = self.there.lock();
+                            there.entry(run.clone()).or_default().insert(writer, position.points);
+                            drop(there);
                             shipment.learn(&run, writer, position);
                         }
                     }
@@ -217,7 +267,7 @@ impl Carrier {
         let sent: Vec<Parcel> = self.pending.drain(..count).collect();
         for (parcel, kept) in sent.into_iter().zip(answers) {
             if let Some(points) = kept.points {
-                self.there.entry(parcel.run.clone()).or_default().insert(parcel.author.writer, points);
+                self.there.lock().entry(parcel.run.clone()).or_default().insert(parcel.author.writer, points);
             }
             match kept.outcome.as_str() {
                 "taken" => {
@@ -245,20 +295,47 @@ impl Carrier {
     /// was found.
     fn release(&mut self, ended: &[RunId]) -> Result<()> {
         for id in ended {
-            let Some(shipment) = &self.shipment else { return Ok(()) };
-            let Some(run) = self.workspace.find_run(id)? else { continue };
-            if !run.damage().is_empty() || self.refused.contains(id) || !shipment.has_given(&run) {
-                continue;
-            }
-            if self.files.has_more(id)? {
+            if self.refused.contains(id) || !self.has_arrived(id)? || self.files.has_more(id)? {
                 continue;
             }
             let folder = self.files.own_folder(id);
             self.workspace.delete_run(id)?;
-            self.workspace.maintenance().purge_run(id)?;
+            // From now on nobody changes it; what came until now stays here.
+            if !self.has_arrived(id)? {
+                self.workspace.restore_run(id)?;
+                continue;
+            }
+            let purged = self.workspace.maintenance().purge_run(id);
+            self.shipment.iter_mut().for_each(|shipment| shipment.forget(id));
+            match purged {
+                // It was removed meanwhile, and begun anew.
+                Err(stepwell::Error::NotFound { .. } | stepwell::Error::Invalid { .. }) => continue,
+                purged => purged?,
+            }
             self.files.remove(id, folder)?;
-            self.there.remove(id);
-            self.carried.released += 1;
+            self.there.lock().remove(id);
+            self.carried.released.insert(id.clone());
+        }
+        Ok(())
+    }
+
+    /// Whether all that a run has was given.
+    fn has_arrived(&self, id: &RunId) -> Result<bool> {
+        let Some(shipment) = &self.shipment else { return Ok(false) };
+        let run = self.workspace.find_run(id)?;
+        Ok(run.is_some_and(|run| run.damage().is_empty() && shipment.has_given(&run)))
+    }
+
+    /// Removes what a process that died was about to remove: nothing else is deleted in a spool.
+    fn remove_deleted(&mut self) -> Result<()> {
+        for id in self.files.deleted()? {
+            let folder = self.files.own_folder(&id);
+            match self.workspace.maintenance().purge_run(&id) {
+                // Another process removes it, or begins it anew.
+                Err(stepwell::Error::NotFound { .. } | stepwell::Error::Invalid { .. }) => continue,
+                purged => purged?,
+            }
+            self.files.remove(&id, folder)?;
         }
         Ok(())
     }

@@ -8,10 +8,11 @@ use std::path::{Component, Path, PathBuf};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use stepwell::replication::{Parcel, Position, Receiver, Taken};
-use stepwell::{RunId, Workspace, WriterId};
+use stepwell::{RunId, RunSnapshot, Workspace, WriterId};
 
 use crate::error::{Error, Result};
 use crate::files::Files;
+use crate::place::Scratch;
 use crate::server::Server;
 
 /// How often a run is requested again because somebody else wrote to it here in the meantime.
@@ -78,6 +79,19 @@ pub fn fetch(
     receiver.close_all();
     workspace.sync()?;
     Ok(done)
+}
+
+/// Reads a run of a server. It is brought into a folder that is gone when this returns; what was read stays open.
+pub(crate) fn read(server: &Server, within: &Path, run: &RunId) -> Result<RunSnapshot> {
+    let place = Scratch::within(within)?;
+    let workspace = Workspace::open_or_create(&place.path)?;
+    let (receiver, mut done) = (workspace.receiver(LOGS_MAX), Fetched::default());
+    one(server, &workspace, &receiver, run, &mut done)?;
+    receiver.close_all();
+    match done.left_out.pop_first() {
+        Some(why) => Err(Error::Invalid(why)),
+        None => Ok(workspace.run(run)?),
+    }
 }
 
 /// Brings what one run lacks here.

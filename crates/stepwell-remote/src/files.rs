@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -23,6 +24,8 @@ use crate::server::Server;
 const PIECE: usize = 8 << 20;
 /// Folders deeper than this are left out.
 const DEPTH_MAX: usize = 64;
+/// Looking for new files takes at most one part in so many of the time, while a run goes on.
+const SHARE: u32 = 500;
 /// Characters that are not escaped in an argument of an address.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
@@ -51,6 +54,8 @@ pub(crate) struct Files {
     folders: BTreeMap<RunId, Option<PathBuf>>,
     /// What was sent of each run, by path.
     sent: BTreeMap<RunId, BTreeMap<String, Stamp>>,
+    /// When each run's files were last looked at, and how long that took.
+    looked: BTreeMap<RunId, (Instant, Duration)>,
     /// Files of each run that were found and not sent.
     left: BTreeMap<RunId, u64>,
     /// Runs with a file that the server refused, or that cannot be read: they stay in the spool.
@@ -77,6 +82,7 @@ impl Files {
             tracking: Tracking::new(workspace.clone(), options),
             folders: BTreeMap::new(),
             sent: BTreeMap::new(),
+            looked: BTreeMap::new(),
             left: BTreeMap::new(),
             kept: BTreeSet::new(),
         }
@@ -87,11 +93,24 @@ impl Files {
         if let Some(known) = self.folders.get(run) {
             return known.clone();
         }
-        let uri = self.tracking.get_run(run.as_str()).ok()?.info.artifact_uri;
+        let uri = match self.tracking.get_run(run.as_str()) {
+            Ok(run) => run.info.artifact_uri,
+            Err(_) => self.tracking.get_any_logged_model(run.as_str()).ok()?.artifact_uri,
+        };
         let path = uri.strip_prefix("file://").unwrap_or(&uri);
         let folder = path.starts_with('/').then(|| PathBuf::from(path));
         self.folders.insert(run.clone(), folder.clone());
         folder
+    }
+
+    /// Runs and logged models that are marked deleted.
+    pub(crate) fn deleted(&self) -> Result<Vec<RunId>> {
+        let listed = self.tracking.runs_deleted_by(i64::MAX).and_then(|mut runs| {
+            runs.extend(self.tracking.logged_models_deleted_by(i64::MAX)?);
+            Ok(runs)
+        });
+        let listed = listed.map_err(|fault| Error::Invalid(fault.to_string()))?;
+        Ok(listed.into_iter().map(RunId::new).collect::<stepwell::Result<_>>()?)
     }
 
     /// The files of a run that are to be sent: path within the run, and stamp.
@@ -111,7 +130,9 @@ impl Files {
     /// The first that keeps it from going on.
     pub(crate) fn upload(&mut self, server: &Server, run: &RunId, ended: bool) -> Result<(u64, Vec<String>)> {
         let Some(folder) = self.folder(run).filter(|folder| folder.is_dir()) else { return Ok((0, Vec::new())) };
+        let begun = Instant::now();
         let news = self.news(&folder, run, ended)?;
+        self.looked.insert(run.clone(), (begun, begun.elapsed()));
         let (mut done, mut notes) = (0, Vec::new());
         self.left.insert(run.clone(), news.len() as u64);
         for (path, stamp) in news {
@@ -132,6 +153,11 @@ impl Files {
             self.left.entry(run.clone()).and_modify(|left| *left = left.saturating_sub(1));
         }
         Ok((done, notes))
+    }
+
+    /// Whether a run's files, which are many, were looked at just now.
+    pub(crate) fn is_resting(&self, run: &RunId) -> bool {
+        self.looked.get(run).is_some_and(|(begun, took)| begun.elapsed() < *took * SHARE)
     }
 
     /// Files that were found and have not arrived.
@@ -159,6 +185,7 @@ impl Files {
         self.folders.remove(run);
         self.sent.remove(run);
         self.left.remove(run);
+        self.looked.remove(run);
         let Some(folder) = folder else { return Ok(()) };
         fs::remove_dir_all(&folder).map_err(Error::file("remove", &folder))?;
         // The folder of the run goes too, if nothing else is in it.

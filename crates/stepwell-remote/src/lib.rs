@@ -22,12 +22,14 @@ mod resume;
 mod server;
 mod spool;
 mod status;
+mod usage;
 
 pub use address::ServerOptions;
 pub use carrier::{Carried, carry};
 pub use error::{Error, Result};
 pub use fetch::{Fetched, fetch};
-pub use place::{Left, bytes_of, left_in, root};
+pub use place::{Left, left_in, root};
 pub use server::{Response, Server};
 pub use spool::{Spool, SpoolOptions};
 pub use status::{Delivery, Lag};
+pub use usage::bytes_of;

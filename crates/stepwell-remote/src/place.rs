@@ -1,7 +1,9 @@
 //! Where spools are: one folder for each server, with the workspace, the server's address, and the carrier's lock.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest, Sha256};
 
@@ -38,7 +40,6 @@ pub(crate) fn folder(root: &Path, url: &str) -> PathBuf {
 
 /// Makes the folder of a server's spool, for its owner only.
 pub(crate) fn make(folder: &Path, url: &str) -> Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true).mode(0o700).create(folder).map_err(Error::file("create", folder))?;
     let address = folder.join(ADDRESS);
@@ -48,6 +49,53 @@ pub(crate) fn make(folder: &Path, url: &str) -> Result<()> {
     let new = folder.join(format!("{ADDRESS}.{}", std::process::id()));
     fs::write(&new, format!("{url}\n")).map_err(Error::file("write", &new))?;
     fs::rename(&new, &address).map_err(Error::file("write", &address))
+}
+
+/// How names of scratch folders begin.
+const SCRATCH: &str = "read-";
+
+/// A folder of this process alone, which goes with the value. Its lock says that it is in use.
+pub(crate) struct Scratch {
+    pub(crate) path: PathBuf,
+    _lock: File,
+}
+
+impl Scratch {
+    /// A new one in a folder.
+    pub(crate) fn within(folder: &Path) -> Result<Self> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        loop {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let path = folder.join(format!("{SCRATCH}{}-{count}", std::process::id()));
+            match fs::DirBuilder::new().mode(0o700).create(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
+                made => made.map_err(Error::file("create", &path))?,
+            }
+            let lock = File::open(&path).map_err(Error::file("open", &path))?;
+            let _ = lock.try_lock();
+            // Another process may have swept it away before it was locked.
+            let inode = lock.metadata().map_or(0, |found| found.ino());
+            if fs::metadata(&path).is_ok_and(|found| found.ino() == inode) {
+                return Ok(Self { path, _lock: lock });
+            }
+        }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Removes scratch folders of processes that died.
+pub(crate) fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_scratch = entry.file_name().to_str().is_some_and(|name| name.starts_with(SCRATCH));
+        if is_scratch && File::open(entry.path()).is_ok_and(|lock| lock.try_lock().is_ok()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// A spool that is there.
@@ -80,18 +128,4 @@ pub fn left_in(root: &Path) -> Result<Vec<Left>> {
     }
     left.sort_by(|one, other| one.url.cmp(&other.url));
     Ok(left)
-}
-
-/// Bytes that the files in a folder take on the disk.
-#[must_use]
-pub fn bytes_of(folder: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt as _;
-    let Ok(entries) = fs::read_dir(folder) else { return 0 };
-    let of = |entry: fs::DirEntry| match entry.metadata() {
-        Ok(found) if found.is_dir() => bytes_of(&entry.path()),
-        Ok(found) => found.blocks() * 512,
-        // It went meanwhile.
-        Err(_) => 0,
-    };
-    entries.flatten().map(of).sum()
 }

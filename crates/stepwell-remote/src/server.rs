@@ -128,9 +128,23 @@ impl Server {
         self.send("POST", path, kind, body)
     }
 
+    /// The token that a request carries now, if one does: of an hour where the server makes such ones.
+    ///
+    /// # Errors
+    /// [`Error::Network`], [`Error::Refused`].
+    pub fn token(&self) -> Result<Option<String>> {
+        self.bearer.get(|kept| self.exchange(kept))
+    }
+
+    /// Forgets a token that the server refused; says whether another one can be made.
+    #[must_use]
+    pub fn forget_token(&self, token: &str) -> bool {
+        self.bearer.drop(token)
+    }
+
     /// Gets something as a stream.
     pub(crate) fn download(&self, path: &str, take: impl FnOnce(&mut dyn std::io::Read) -> Result<()>) -> Result<()> {
-        let token = self.bearer.get(|kept| self.exchange(kept))?;
+        let token = self.token()?;
         let mut response = self.open(token.as_deref(), "GET", path, "", b"")?;
         if response.status().as_u16() == 200 {
             return take(&mut response.body_mut().as_reader());
@@ -140,11 +154,11 @@ impl Server {
 
     /// Sends a request. If its token of an hour is refused, as after a change of the server's key, sends it once more.
     pub(crate) fn send(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> Result<Response> {
-        let token = self.bearer.get(|kept| self.exchange(kept))?;
+        let token = self.token()?;
         let response = self.send_with(token.as_deref(), method, path, kind, body)?;
         match token {
-            Some(token) if response.status == 401 && self.bearer.drop(&token) => {
-                let token = self.bearer.get(|kept| self.exchange(kept))?;
+            Some(token) if response.status == 401 && self.forget_token(&token) => {
+                let token = self.token()?;
                 self.send_with(token.as_deref(), method, path, kind, body)
             }
             _ => Ok(response),

@@ -8,15 +8,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+use stepwell::items::{LOGGED_MODEL, MODEL_FIELD};
 use stepwell::maintenance::{Background, Schedule};
-use stepwell::{ExperimentId, NewRun, RunId, RunWriter, Workspace, WriterId};
+use stepwell::{ExperimentId, NewRun, RunId, RunSnapshot, RunWriter, Workspace};
 
 use crate::address::ServerOptions;
-use crate::carrier::Carrier;
+use crate::carrier::{Carrier, There};
 use crate::error::{Error, Result};
 use crate::place::{self, LOCK, WORKSPACE};
 use crate::server::Server;
 use crate::status::{Delivery, Lag};
+use crate::usage::Usage;
 
 /// The time between two rounds.
 const ROUND: Duration = Duration::from_secs(1);
@@ -62,10 +64,11 @@ impl std::fmt::Debug for Spool {
     }
 }
 
-#[derive(Default)]
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    there: There,
+    usage: Mutex<Usage>,
     full: AtomicBool,
 }
 
@@ -77,8 +80,9 @@ struct State {
     asked: u64,
     /// The number of the last of these calls for which everything has arrived.
     arrived: u64,
+    /// Runs of this process that may be in the spool.
     own: BTreeSet<RunId>,
-    there: BTreeMap<RunId, BTreeMap<WriterId, u64>>,
+    last_steps: BTreeMap<RunId, i64>,
     notes: BTreeSet<String>,
     /// Runs that the server refused.
     refused: BTreeSet<RunId>,
@@ -106,8 +110,11 @@ impl Spool {
     /// As [`Self::open`].
     pub fn open_in(folder: &Path, server: ServerOptions, limit_bytes: u64) -> Result<Self> {
         let server = Arc::new(Server::new(server)?);
+        place::sweep(folder);
         let workspace = Workspace::open_or_create(folder.join(WORKSPACE))?;
-        let (shared, thread, syncs) = Default::default();
+        let (state, changed, there, full, thread, syncs) = Default::default();
+        let usage = Mutex::new(Usage::of(folder));
+        let shared = Arc::new(Shared { state, changed, there, usage, full });
         Ok(Self { folder: folder.to_owned(), workspace, server, shared, limit_bytes, thread, syncs })
     }
 
@@ -166,13 +173,55 @@ impl Spool {
     /// # Errors
     /// [`Error::Store`]; [`Error::Refused`] if the server has no such run.
     pub fn resume_run(&self, id: &RunId, experiment: Option<&str>) -> Result<RunWriter> {
-        self.shared.state.lock().own.insert(id.clone());
-        match self.workspace.writer(id) {
-            Err(stepwell::Error::NotFound { .. }) => {}
-            opened => return Ok(opened?),
-        }
-        crate::resume::begin(&self.workspace, &self.server, id, experiment)?;
+        self.adopt(id, experiment)?;
         Ok(self.workspace.writer(id)?)
+    }
+
+    /// Begins a run, or a logged model, in the spool that only the server has, as [`Self::resume_run`] does.
+    ///
+    /// # Errors
+    /// As [`Self::resume_run`].
+    pub fn adopt(&self, id: &RunId, experiment: Option<&str>) -> Result<()> {
+        self.shared.state.lock().own.insert(id.clone());
+        if self.holds(id)? {
+            return Ok(());
+        }
+        if self.workspace.find_run(id)?.is_some() {
+            // It has arrived, and is just leaving.
+            match self.workspace.maintenance().purge_run(id) {
+                Ok(()) | Err(stepwell::Error::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if let Some(step) = crate::resume::begin(&self.workspace, &self.server, id, experiment)? {
+            self.shared.state.lock().last_steps.insert(id.clone(), step);
+        }
+        Ok(())
+    }
+
+    /// Whether a run is in the spool, and stays for now.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn holds(&self, id: &RunId) -> Result<bool> {
+        Ok(self.workspace.find_run(id)?.is_some_and(|run| !run.state().deleted()))
+    }
+
+    /// The greatest of the latest steps that the server's metrics had when this process went on with a run of it.
+    #[must_use]
+    pub fn last_step(&self, id: &RunId) -> Option<i64> {
+        self.shared.state.lock().last_steps.get(id).copied()
+    }
+
+    /// A run as it is now: what the spool has of it, else what the server has.
+    ///
+    /// # Errors
+    /// [`Error::Network`]; [`Error::Refused`] with 404 if the server has no such run; [`Error::Store`].
+    pub fn read_run(&self, id: &RunId) -> Result<RunSnapshot> {
+        match self.workspace.find_run(id)? {
+            Some(run) if !run.state().deleted() => Ok(run),
+            _ => crate::fetch::read(&self.server, &self.folder, id),
+        }
     }
 
     /// Starts the thread that carries, and one that makes the spool durable each second.
@@ -245,11 +294,11 @@ impl Spool {
         }
         let of_run = |note: &&String| run.is_none_or(|run| note.contains(run.as_str()));
         let refused: Vec<String> = state.notes.iter().filter(of_run).cloned().collect();
-        let (files_left, error, there) = (state.files_left, state.last_error.clone(), state.there.clone());
+        let (files_left, error) = (state.files_left, state.last_error.clone());
         let arrived =
             state.arrived >= asked && run.map_or_else(|| state.refused.is_empty(), |run| !state.refused.contains(run));
         drop(state);
-        let points_left = if arrived { 0 } else { self.points_left(&there, run) };
+        let points_left = if arrived { 0 } else { self.left(run).0 };
         Delivery { arrived, points_left, files_left, refused, error }
     }
 
@@ -257,14 +306,14 @@ impl Spool {
     #[must_use]
     pub fn lag(&self) -> Lag {
         let state = self.shared.state.lock();
-        let (there, last_error) = (state.there.clone(), state.last_error.clone());
-        let (oldest, refused) = (state.behind.map(|since| since.elapsed()), state.notes.iter().cloned().collect());
+        let (oldest, last_error) = (state.behind.map(|since| since.elapsed()), state.last_error.clone());
+        let refused = state.notes.iter().cloned().collect();
         drop(state);
-        let logged = self.workspace.logged_points().unwrap_or_default();
+        let (points, runs) = self.left(None);
         Lag {
-            points: self.points_left(&there, None),
-            bytes: place::bytes_of(&self.folder),
-            runs: logged.len() as u64,
+            points,
+            bytes: self.shared.usage.lock().look(),
+            runs,
             oldest,
             last_error,
             refused,
@@ -279,16 +328,18 @@ impl Spool {
         self.shared.full.load(Ordering::Relaxed)
     }
 
-    fn points_left(&self, there: &BTreeMap<RunId, BTreeMap<WriterId, u64>>, run: Option<&RunId>) -> u64 {
+    /// Points that have not arrived, as far as is known, and runs in the spool: of one run, or of all.
+    fn left(&self, run: Option<&RunId>) -> (u64, u64) {
         let logged = self.workspace.logged_points().unwrap_or_default();
-        let of = logged.iter().filter(|(id, _)| run.is_none_or(|run| run == *id));
-        let left = of.flat_map(|(id, writers)| {
-            let there = there.get(id);
-            writers.iter().map(move |(writer, points)| {
-                points.saturating_sub(there.and_then(|there| there.get(writer)).copied().unwrap_or(0))
-            })
-        });
-        left.sum()
+        let there = self.shared.there.lock();
+        let (mut points, mut runs) = (0, 0);
+        for (id, writers) in logged.iter().filter(|(id, _)| run.is_none_or(|run| run == *id)) {
+            let of_run = there.get(id);
+            let arrived = |writer| of_run.and_then(|of_run| of_run.get(writer)).copied().unwrap_or(0);
+            points += writers.iter().map(|(writer, points)| points.saturating_sub(arrived(writer))).sum::<u64>();
+            runs += 1;
+        }
+        (points, runs)
     }
 }
 
@@ -312,22 +363,25 @@ struct Thread {
 
 impl Thread {
     fn run(mut self) {
-        let mut rest = ROUND;
+        let (mut rest, mut due) = (ROUND, Instant::now());
         loop {
-            let (asked, own) = {
+            let (asked, woken) = {
                 let mut state = self.shared.state.lock();
                 if !state.wake && !state.stop {
-                    let _ = self.shared.changed.wait_for(&mut state, rest);
+                    let _ = self.shared.changed.wait_for(&mut state, ROUND);
                 }
                 if state.stop {
                     return;
                 }
-                state.wake = false;
-                (state.asked, state.own.clone())
+                (state.asked, std::mem::take(&mut state.wake))
             };
-            let full = place::bytes_of(&self.folder) >= self.limit_bytes;
+            // Also while the server is not reached, which is when a spool grows.
+            let full = self.shared.usage.lock().look() >= self.limit_bytes;
             self.shared.full.store(full, Ordering::Relaxed);
-            let round = self.round(asked, &own);
+            if !woken && Instant::now() < due {
+                continue;
+            }
+            let round = self.round(asked);
             let mut state = self.shared.state.lock();
             match round {
                 Ok(true) => {
@@ -342,45 +396,74 @@ impl Thread {
                     rest = (rest * 2).min(REST_MAX);
                 }
             }
+            due = Instant::now() + rest - ROUND / 2;
             self.shared.changed.notify_all();
         }
     }
 
     /// Sends everything if this process is the one that does, else its own runs if somebody waits for them. Returns
     /// whether it sent.
-    fn round(&mut self, asked: u64, own: &BTreeSet<RunId>) -> Result<bool> {
+    fn round(&mut self, asked: u64) -> Result<bool> {
+        let is_awaited = self.shared.state.lock().arrived < asked;
         if self.lock.is_none() {
             self.lock = take_lock(&self.folder.join(LOCK))?;
         }
         if self.lock.is_some() {
-            let carrier = self
-                .all
-                .get_or_insert_with(|| Carrier::new(Arc::clone(&self.server), self.workspace.clone(), Vec::new()));
-            let done = carrier.round(&mut |_| {});
+            let carrier = self.all.get_or_insert_with(|| {
+                let (server, there) = (Arc::clone(&self.server), Arc::clone(&self.shared.there));
+                Carrier::new(server, self.workspace.clone(), Vec::new(), there)
+            });
+            let done = carrier.round(is_awaited, &mut |_| {});
             tell(&self.shared, carrier);
             return done.map(|()| true);
         }
-        if self.shared.state.lock().arrived >= asked {
+        if !is_awaited {
             return Ok(false);
         }
+        // What others carried has left the spool.
         let logged = self.workspace.logged_points()?;
-        let own: Vec<RunId> = own.iter().filter(|run| logged.contains_key(*run)).cloned().collect();
+        self.shared.there.lock().retain(|run, _| logged.contains_key(run));
+        let mut state = self.shared.state.lock();
+        state.own.retain(|run| logged.contains_key(run));
+        let mut own: Vec<RunId> = state.own.iter().cloned().collect();
+        drop(state);
         if own.is_empty() {
             return Ok(true);
         }
-        let mut carrier = Carrier::new(Arc::clone(&self.server), self.workspace.clone(), own);
-        let done = carrier.round(&mut |_| {});
-        tell(&self.shared, &carrier);
+        let models = self.models_of(&own, logged.keys())?;
+        own.extend(models);
+        let there = Arc::clone(&self.shared.there);
+        let mut carrier = Carrier::new(Arc::clone(&self.server), self.workspace.clone(), own, there);
+        let done = carrier.round(is_awaited, &mut |_| {});
+        tell(&self.shared, &mut carrier);
         done.map(|()| true)
     }
 }
 
+impl Thread {
+    /// The logged models that these runs made, of all that are in the spool.
+    fn models_of<'a>(&self, own: &[RunId], all: impl Iterator<Item = &'a RunId>) -> Result<Vec<RunId>> {
+        let mut models = Vec::new();
+        for id in all.filter(|id| !own.contains(id)) {
+            let Some(run) = self.workspace.find_run(id)?.filter(|run| run.state().kind() == LOGGED_MODEL) else {
+                continue;
+            };
+            let source = run.state().item(MODEL_FIELD, "run");
+            if source.is_some_and(|source| own.iter().any(|run| run.as_str() == source)) {
+                models.push(id.clone());
+            }
+        }
+        Ok(models)
+    }
+}
+
 /// Notes what a round found.
-fn tell(shared: &Shared, carrier: &Carrier) {
+fn tell(shared: &Shared, carrier: &mut Carrier) {
     let mut state = shared.state.lock();
     state.files_left = carrier.files_left();
-    state.there.extend(carrier.there.iter().map(|(run, writers)| (run.clone(), writers.clone())));
-    state.notes.extend(carrier.carried.notes.iter().cloned());
+    let carried = std::mem::take(&mut carrier.carried);
+    state.notes.extend(carried.notes);
+    carried.released.iter().for_each(|run| _ = state.own.remove(run));
     state.refused.extend(carrier.refused.iter().cloned());
 }
 

@@ -17,6 +17,23 @@ pub struct Delivery {
     pub error: Option<String>,
 }
 
+impl Delivery {
+    /// What the server refused, and what has not arrived at this address, as sentences.
+    #[must_use]
+    pub fn sentences(&self, url: &str) -> Vec<String> {
+        let mut said: Vec<String> = self.refused.iter().map(|refused| format!("{url}: {refused}")).collect();
+        if !self.arrived {
+            let (points, files) = (self.points_left, self.files_left);
+            let why = self.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
+            said.push(format!(
+                "{points} points and {files} files have not arrived at {url}{why}; they stay in the spool, and the \
+                 next process that logs there, or `stepwell spool push`, carries them"
+            ));
+        }
+        said
+    }
+}
+
 /// How far the server is behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lag {

@@ -220,7 +220,11 @@ impl Api {
         match object {
             Object::Experiment(id) => Some(id.clone()),
             Object::Named(name) => self.tracking.get_experiment_by_name(name).ok().map(|found| found.experiment_id),
-            Object::Run(id) => self.tracking.get_run(id).ok().map(|run| run.info.experiment_id),
+            // Spools name logged models as they name runs.
+            Object::Run(id) => match self.tracking.get_run(id) {
+                Ok(run) => Some(run.info.experiment_id),
+                Err(_) => self.experiment_of(&Object::Model(id.clone())),
+            },
             Object::Model(id) => self.tracking.get_logged_model(id).ok().map(|model| model.experiment_id),
         }
     }
@@ -239,6 +243,14 @@ impl Api {
     /// 404 for an unknown model.
     pub fn artifacts_of_model(&self, model_id: &str) -> Result<String, Fault> {
         Ok(self.tracking.get_logged_model(model_id)?.artifact_uri)
+    }
+
+    /// Where the files of a run or a logged model are, for spools.
+    ///
+    /// # Errors
+    /// 404 for what is neither.
+    pub fn artifacts_of_either(&self, id: &str) -> Result<String, Fault> {
+        self.artifacts_of_run(id).or_else(|no_run| self.artifacts_of_model(id).map_err(|_| no_run))
     }
 
     /// Where the files of a version of a registered model are.

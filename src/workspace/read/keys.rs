@@ -1,6 +1,6 @@
 //! The keys of metrics, params and tags that runs have.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::items::RUN;
 use crate::error::Result;
@@ -77,17 +77,19 @@ impl Shared {
     }
 
     /// See [`Workspace::keys_of`](crate::Workspace::keys_of).
-    pub(crate) fn keys_of(&self, query: &Query, kind: KeyKind) -> Result<BTreeSet<String>> {
-        let (family, deletions) = (kind.family(), self.deletions()?);
+    pub(crate) fn keys_of(&self, query: &Query) -> Result<BTreeMap<KeyKind, BTreeSet<String>>> {
+        let deletions = self.deletions()?;
         let (_, found) = self.run_query(|view| {
             let masked: Vec<MaskedPart<'_>> =
                 view.parts.iter().map(|(part, mask)| MaskedPart { part, excluded: Some(mask) }).collect();
             let context = Context { literals: literals(&masked, query.names())?, roots: &query.artifact_roots };
             let hits = matching(&masked, query, &deletions, &context)?;
-            let mut found = BTreeSet::new();
+            let mut found = BTreeMap::from(KeyKind::ALL.map(|kind| (kind, BTreeSet::new())));
             for ((part, _), mut others) in view.parts.iter().zip(hits).filter(|(_, hits)| hits.count() > 0) {
                 others.invert();
-                add_keys(part, family, &others, &mut found)?;
+                for (kind, found) in &mut found {
+                    add_keys(part, kind.family(), &others, found)?;
+                }
             }
             Ok(found)
         })?;

@@ -107,23 +107,51 @@ impl Shipment {
             self.notes.extend(changes.damage);
             self.changes.extend(changes.runs);
         }
-        while let Some(change) = self.changes.front() {
-            if self.know(&change.clone())? {
-                return Ok(true);
+        while let Some(change) = self.changes.pop_front() {
+            let known = self.know(&change);
+            if !matches!(known, Ok(false)) {
+                self.changes.push_front(change);
+                return known;
             }
-            self.changes.pop_front();
         }
         Ok(false)
     }
 
     /// Leaves points out: parcels have metadata only.
-    pub fn without_points(&mut self) {
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`].
+    pub fn without_points(&mut self) -> Result<()> {
         self.metadata_only = true;
+        self.follow.begin = Begin::Last(0);
+        self.begin_anew()
+    }
+
+    /// Says where the other side is in a run before anything of it was found, so that what is there is not read.
+    pub fn begin_at(&mut self, run: &RunId, positions: BTreeMap<WriterId, Position>) {
+        let counts = positions.iter().map(|(&writer, position)| (writer, position.counts.clone()));
+        self.follower.skip(run, counts.collect());
+        let authors = &mut self.runs.entry(run.clone()).or_default().authors;
+        for (writer, Position { points: there, counts: before }) in positions {
+            let seen = before.clone();
+            authors.insert(writer, Given { there, before, seen });
+        }
+    }
+
+    /// Forgets what was given of a run, which is removed here. What comes under its id later is another one's.
+    pub fn forget(&mut self, run: &RunId) {
+        self.runs.remove(run);
     }
 
     /// The runs that were met.
     pub fn runs(&self) -> impl Iterator<Item = &RunId> {
         self.runs.iter().filter(|(_, sent)| !sent.left_out).map(|(id, _)| id)
+    }
+
+    /// A run's metadata, as far as it was given.
+    #[must_use]
+    pub fn given(&self, run: &RunId) -> Option<&RunState> {
+        self.runs.get(run)?.metadata.as_ref()
     }
 
     /// The name of a run's experiment.
@@ -324,14 +352,16 @@ impl Sent {
             }
         }
         let mut room = POINTS_AT_ONCE;
-        for (key, columns) in series {
+        for (key, mut columns) in series {
+            let len = columns.len();
             let seen = given.seen.entry(key.clone()).or_default();
             let there = given.before.get(&key).copied().unwrap_or(0);
-            let mut at = (there.saturating_sub(*seen) as usize).min(columns.len());
-            *seen += columns.len() as u64;
-            while at < columns.len() {
-                let end = columns.len().min(at + room);
-                let part = if (at, end) == (0, columns.len()) { columns.clone() } else { slice(&columns, at, end) };
+            let mut at = (there.saturating_sub(*seen) as usize).min(len);
+            *seen += len as u64;
+            while at < len {
+                let end = len.min(at + room);
+                let is_all = (at, end) == (0, len);
+                let part = if is_all { std::mem::take(&mut columns) } else { slice(&columns, at, end) };
                 open.series.push((key.clone(), part));
                 given.there += (end - at) as u64;
                 room -= end - at;

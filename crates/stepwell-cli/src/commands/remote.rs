@@ -107,7 +107,7 @@ pub(crate) fn told(context: &Context, from: &Path, url: &str, done: &Carried, ca
             "runs": done.runs.len(),
             "points": done.points,
             "files": done.files,
-            "released": done.released,
+            "released": done.released.len(),
             "left_out": notes,
             "error": carried.as_ref().err().map(ToString::to_string),
         }))?;
@@ -120,8 +120,9 @@ pub(crate) fn told(context: &Context, from: &Path, url: &str, done: &Carried, ca
             plural(done.points, "point", "points"),
             plural(done.files, "file", "files"),
         );
-        if done.released > 0 {
-            text += &format!("{} left the spool\n", plural(done.released, "run that had ended", "runs that had ended"));
+        if !done.released.is_empty() {
+            let released = done.released.len() as u64;
+            text += &format!("{} left the spool\n", plural(released, "run that had ended", "runs that had ended"));
         }
         text.extend(notes.iter().map(|note| format!("left out: {}\n", escape(note))));
         output::lines(&text)?;

@@ -62,12 +62,19 @@ fn list(context: &Context, left: &[Left]) -> Outcome {
         let total = plural(logged.len() as u64, "run", "runs");
         text += &format!("{}: {total}, {} in {}\n", escape(&spool.url), bytes(size), spool.folder.display());
         for (id, writers) in logged {
-            let summary = workspace.find_summary(&id)?;
-            let name = summary.as_ref().map_or_else(String::new, |run| run.name.clone());
+            let run = workspace.find_run(&id)?;
+            let name = run.as_ref().map_or("", |run| run.state().name());
+            let is_model = run.as_ref().is_some_and(|run| run.state().kind() == stepwell::items::LOGGED_MODEL);
             let (points, written) = (writers.values().sum::<u64>(), workspace.has_live_writer(&id)?);
-            let state = if written { "being written" } else { "ended" };
-            text += &format!("  {id}  {}, {state}  {}\n", plural(points, "point", "points"), escape(&name));
-            runs.push(json!({ "run_id": id.as_str(), "name": name, "points": points, "being_written": written }));
+            let state = match (is_model, written) {
+                (true, _) => "a logged model",
+                (_, true) => "being written",
+                _ => "ended",
+            };
+            text += &format!("  {id}  {}, {state}  {}\n", plural(points, "point", "points"), escape(name));
+            runs.push(json!({
+                "run_id": id.as_str(), "name": name, "points": points, "being_written": written, "logged_model": is_model
+            }));
         }
         shapes.push(json!({
             "server": spool.url, "folder": spool.folder.to_string_lossy(), "bytes": size, "runs": runs

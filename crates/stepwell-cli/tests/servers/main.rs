@@ -6,5 +6,6 @@ mod memory;
 mod process;
 mod refusing;
 mod registry;
+mod remote;
 mod together;
 mod trainer;

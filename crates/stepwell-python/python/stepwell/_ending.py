@@ -97,9 +97,10 @@ def _flush_spools(most: float = float("inf")) -> None:
         return
     from . import _remote
 
-    for url, left in _native.flush_spools(min(_remote.patience(), most)).items():
+    # What others set after this, as MLflow ends its runs, is carried at the very end: see the native module's `exit`.
+    for said in _native.flush_spools(min(_remote.patience(), most)).values():
         try:
-            _remote.tell(url, left, "at the end of the process")
+            _remote.tell(said, "at the end of the process")
         except Warning as error:
             print(f"stepwell: {error}", file=sys.stderr)
 

@@ -13,7 +13,7 @@ from ._errors import InvalidError, LoggingWarning, NotFoundError, RefusedError
 from ._workspace import Workspace
 
 if TYPE_CHECKING:
-    from ._native import RunView, Table
+    from ._native import Table
 
 # Seconds that the end of a run and of the process wait for what has not arrived.
 _WAIT = 10.0
@@ -29,18 +29,10 @@ def patience() -> float:
         return _WAIT
 
 
-def tell(url: str, left: dict[str, Any], what: str) -> None:
-    """Warns of what has not arrived, and says who carries it."""
-    why = f": {left['error']}" if left["error"] else ""
-    count = f"{left['points_left']} points and {left['files_left']} files"
-    said = [f"{what}: {url}: {refused}" for refused in left["refused"]]
-    if not left["arrived"]:
-        said.append(
-            f"{what}: {count} have not arrived at {url}{why}; they stay in the spool, and the next process that logs "
-            "there, or `stepwell spool push`, carries them"
-        )
+def tell(said: list[str], what: str) -> None:
+    """Warns of what has not arrived."""
     for text in said:
-        warnings.warn(text, LoggingWarning, stacklevel=3)
+        warnings.warn(f"{what}: {text}", LoggingWarning, stacklevel=3)
 
 
 class RemoteWorkspace(Workspace):
@@ -115,18 +107,14 @@ class RemoteWorkspace(Workspace):
         """Names of the server's experiments that are not deleted."""
         return [one["name"] for one in self._experiments()]
 
-    def get(self, run_id: str) -> RunView:
-        """A view of a run that is in the spool."""
+    def __contains__(self, run_id: str) -> bool:
+        if self._holds(run_id):
+            return True
         try:
-            return super().get(run_id)
+            self._ask("GET", "runs/get", {"run_id": run_id})
         except NotFoundError:
-            raise NotFoundError(
-                f"run {run_id} is not in the spool of {self.url}: what has arrived leaves it when the run ends. "
-                f"`search` finds it on the server; `stepwell sync {self.url} FOLDER` brings runs here"
-            ) from None
-
-    def __getitem__(self, run_id: str) -> RunView:
-        return self.get(run_id)
+            return False
+        return True
 
     def delete(self, run_id: str) -> None:
         """Marks a run deleted on the server; its token must allow that."""

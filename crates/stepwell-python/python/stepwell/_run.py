@@ -91,7 +91,7 @@ class Run(_native.RunBase):
         if arrived is not None:
             from . import _remote
 
-            _remote.tell(self.workspace._server, arrived, f"run {self.id}")
+            _remote.tell(_native.sentences(self.workspace._server, arrived), f"run {self.id}")
 
     async def __aenter__(self) -> Run:
         return self

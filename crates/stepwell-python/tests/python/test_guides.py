@@ -198,6 +198,85 @@ def test_a_server_that_is_down_stops_no_script_with_a_spool(folder):
         server.stop(signal.SIGKILL)
 
 
+def test_what_mlflow_ends_with_the_process_arrives_with_it(folder):
+    """MLflow ends runs that are left open after all that this package does when the process ends."""
+    server = Server(folder)
+    try:
+        address = f"stepwell+{server.url}"
+        _, out, _ = script(
+            """
+            import mlflow
+            mlflow.set_experiment("open")
+            run = mlflow.start_run()
+            mlflow.log_metric("loss", 1.0)
+            print(run.info.run_id)
+            """,
+            env={"MLFLOW_TRACKING_URI": address, "MLFLOW_REGISTRY_URI": address},
+        )
+        (view,) = server.runs
+        # MLflow prints where the run is after that.
+        assert view.id == out.split()[0] and view.status == "FINISHED" and view.end_time_ms is not None
+        assert view.latest == {"loss": 1.0}
+    finally:
+        server.stop(signal.SIGKILL)
+
+
+def test_logged_models_arrive_with_their_files(folder, tmp_path):
+    server = Server(folder)
+    try:
+        address = f"stepwell+{server.url}"
+        env = {"MLFLOW_TRACKING_URI": address, "MLFLOW_REGISTRY_URI": address}
+        _, out, _ = script(
+            """
+            import mlflow
+
+            class Twice(mlflow.pyfunc.PythonModel):
+                def predict(self, context, model_input):
+                    return [2 * number for number in model_input]
+
+            mlflow.set_experiment("models")
+            with mlflow.start_run() as run:
+                info = mlflow.pyfunc.log_model(name="net", python_model=Twice(), pip_requirements=[])
+                mlflow.log_metric("score", 0.9, model_id=info.model_id)
+            print(run.info.run_id, info.model_id)
+            """,
+            env=env,
+        )
+        run_id, model_id = out.split()[-2:]
+        # Another machine, without the spool: loads it, measures it, registers it.
+        script(
+            """
+            import mlflow, sys
+            from mlflow import MlflowClient
+
+            run_id, model_id = sys.argv[1:]
+            model = mlflow.get_logged_model(model_id)
+            assert (model.name, model.source_run_id, str(model.status)) == ("net", run_id, "READY"), model
+            assert [(one.key, one.value) for one in model.metrics] == [("score", 0.9)]
+            assert list(mlflow.pyfunc.load_model(f"models:/{model_id}").predict([1, 2])) == [2, 4]
+            mlflow.set_experiment("models")
+            with mlflow.start_run():
+                mlflow.log_metric("later", 0.5, model_id=model_id)
+            (found,) = mlflow.search_logged_models(output_format="list")
+            assert found.model_id == model_id
+            version = mlflow.register_model(f"models:/{model_id}", "twice")
+            assert list(mlflow.pyfunc.load_model("models:/twice/1").predict([3])) == [6]
+            """,
+            run_id, model_id, env={**env, "STEPWELL_SPOOL": str(tmp_path / "elsewhere")},
+        )
+        script(
+            """
+            import mlflow, sys
+            assert {(one.key, one.value) for one in mlflow.get_logged_model(sys.argv[1]).metrics} == {
+                ("score", 0.9), ("later", 0.5)
+            }
+            """,
+            model_id, env={**env, "STEPWELL_SPOOL": str(tmp_path / "third")},
+        )
+    finally:
+        server.stop(signal.SIGKILL)
+
+
 def test_a_run_of_the_server_is_joined_by_its_id(folder, tmp_path):
     """MLFLOW_RUN_ID names a run that the spool has never seen."""
     server = Server(folder)

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -176,22 +177,23 @@ def test_a_token_is_made_once_and_renewed_before_its_end(fake, auth):
     assert [post(fake, auth) for _ in range(3)] == [200] * 3 and fake.made == 1
     assert shown(fake) == ["Bearer stw_short1"] * 3
     assert [authorization for path, authorization in fake.seen if path.endswith("token")] == ["Bearer stw_long"]
-    # Near the end.
-    auth._of(fake.address)._renew_at = 0
-    assert post(fake, auth) == 200 and shown(fake)[-1] == "Bearer stw_short2"
+    # Past the half of a short life.
+    fake.kind.valid_ms = 400
+    auth.forget()
+    assert post(fake, auth) == 200 and fake.made == 2
+    time.sleep(0.25)
+    assert post(fake, auth) == 200 and shown(fake)[-1] == "Bearer stw_short3"
 
 
 def test_a_token_that_has_not_ended_is_used_while_the_server_makes_none(fake, auth):
+    fake.kind.valid_ms = 4000
     post(fake, auth)
     fake.kind.makes = False
-    auth._of(fake.address)._renew_at = 0
+    time.sleep(2.1)
     assert post(fake, auth) == post(fake, auth) == 200 and fake.down == 1
     assert shown(fake)[-1] == "Bearer stw_short1"
-    import requests
-
-    of = auth._of(fake.address)
-    of._renew_at = of._ends = 0
-    with pytest.raises(requests.RequestException, match="down"):
+    time.sleep(2)
+    with pytest.raises(stepwell.StepwellError, match="down"):
         post(fake, auth)
 
 
@@ -215,11 +217,12 @@ def test_no_token_goes_to_another_machine_unencrypted(credentials, monkeypatch):
     from stepwell import _native
 
     monkeypatch.setenv("STEPWELL_TOKEN", "stw_long")
-    assert _native.credential_for("https://lab")[0] == "stw_long"
-    with pytest.raises(ValueError, match="unencrypted"):
-        _native.credential_for("http://lab:5000")
+    with pytest.raises(stepwell.InvalidError, match="unencrypted"):
+        _native.Bearer("http://lab.invalid:5000").get()
+    # Allowed, it is tried.
     monkeypatch.setenv("STEPWELL_ALLOW_PLAIN_HTTP", "1")
-    assert _native.credential_for("http://lab:5000")[0] == "stw_long"
+    with pytest.raises(stepwell.UnreachableError):
+        _native.Bearer("http://lab.invalid:5000").get()
 
 
 def test_only_the_server_that_was_named_gets_a_token(fake, auth, monkeypatch, credentials):

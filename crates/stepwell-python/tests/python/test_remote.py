@@ -155,6 +155,39 @@ def test_two_ranks_write_one_run(server):
     assert server.points(run_id, "last") == [(0, 1.0)]
 
 
+def test_a_run_that_left_the_spool_is_read_and_resumed(server):
+    ws = stepwell.open(server.url)
+    with ws.run(experiment="e", params={"lr": 1}, strict=True) as run:
+        for step in range(5):
+            run.log({"loss": float(step)})
+    wait_for(lambda: not ws._holds(run.id))
+    assert list(ws[run.id]["loss"].values) == list(run["loss"].values) == [0.0, 1.0, 2.0, 3.0, 4.0]
+    with ws.run(resume=run.id, strict=True) as again:
+        # The step after the server's last one.
+        again.log({"loss": 5.0})
+    wait_for(lambda: not ws._holds(run.id))
+    assert list(ws[run.id]["loss"].steps) == list(range(6))
+    view = stepwell.open(server.folder)[run.id]
+    assert view.status == "FINISHED" and view.params == {"lr": "1"}
+
+
+def test_the_status_of_the_process_reaches_the_server(server):
+    """`sys.exit(3)` is known when Python is gone, after all else has arrived and left the spool."""
+    code, out, _ = script(
+        """
+        import stepwell, sys
+        run = stepwell.open(sys.argv[1]).run(strict=True)
+        run.log({"loss": 1.0}, step=0)
+        print(run.id, flush=True)
+        sys.exit(3)
+        """,
+        server.url, check=False,
+    )
+    assert code == 3
+    (view,) = server.runs
+    assert view.id == out.strip() and view.status == "FAILED" and server.points(view.id, "loss") == [(0, 1.0)]
+
+
 def test_a_run_is_resumed_by_another_spool(server, tmp_path):
     text = """
         import stepwell, sys
@@ -188,13 +221,20 @@ def test_the_server_answers_what_only_it_knows(server):
         ws.search(experiments=["none"])
     with pytest.raises(stepwell.RefusedError, match="filter"):
         ws.search("nonsense ~ 1")
-    with pytest.raises(stepwell.NotFoundError, match="leaves"):
-        ws[other.id]
+    # Read on the server, and in no folder afterwards.
+    view = ws[other.id]
+    assert (view.name, view.experiment, view.params, view.latest["loss"]) == ("other", "there", {"p": "1"}, 3.0)
+    assert other.id in ws and "no-such-run" not in ws
+    with pytest.raises(stepwell.NotFoundError, match="sync"):
+        view.artifact_folder
+    with pytest.raises(stepwell.NotFoundError):
+        ws["no-such-run"]
     ws.delete(run.id)
     assert [row["run_id"] for row in ws.search()] == [other.id]
     server.stop()
-    with pytest.raises(stepwell.UnreachableError, match="cannot be reached"):
-        ws.search()
+    for asked in (ws.search, lambda: ws[other.id], lambda: other.id in ws):
+        with pytest.raises(stepwell.UnreachableError, match="cannot be reached"):
+            asked()
     assert issubclass(stepwell.UnreachableError, ConnectionError)
     for refused in (ws.compact, ws.scan_points):
         with pytest.raises(stepwell.InvalidError):

@@ -6,8 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use stepwell::{NewRun, RunId, RunStatus, Workspace};
-use stepwell_remote::{Carried, ServerOptions, carry};
+use stepwell::{NewRun, RunEdit, RunId, RunStatus, Workspace};
+use stepwell_remote::{Carried, ServerOptions, Spool, SpoolOptions, carry};
 
 use crate::proxy::{Net, Proxy};
 use crate::support::{Served, points, spool, until};
@@ -75,8 +75,15 @@ fn without_a_server_everything_works_and_waits_end() {
 }
 
 /// Starts this binary again as a process that logs into a spool of `url` and ends by SIGKILL.
-fn logger(root: &Path, url: &str, run: &str, metric: &str) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+pub(crate) fn logger(root: &Path, url: &str, run: &str, metric: &str) -> Child {
+    logger_as(|_| {}, root, url, run, metric)
+}
+
+/// The same, with more said to it: `STEPWELL_TEST_ENDS` is a number of points after which it ends as processes do.
+pub(crate) fn logger_as(say: impl FnOnce(&mut Command), root: &Path, url: &str, run: &str, metric: &str) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    say(&mut command);
+    command
         .args(["--exact", "failing::logs_if_it_is_told_to", "--nocapture"])
         .env(ROLE, metric)
         .env("STEPWELL_TEST_ROOT", root)
@@ -91,15 +98,25 @@ fn logger(root: &Path, url: &str, run: &str, metric: &str) -> Child {
 fn logs_if_it_is_told_to() {
     let Ok(metric) = std::env::var(ROLE) else { return };
     let of = |name: &str| std::env::var(format!("STEPWELL_TEST_{name}")).unwrap();
-    let spool = spool(Path::new(&of("ROOT")), &of("URL"));
+    let mut options = ServerOptions::new(&of("URL")).unwrap();
+    options.token = std::env::var("STEPWELL_TOKEN").ok();
+    let options = SpoolOptions { root: Some(of("ROOT").into()), ..SpoolOptions::new(options) };
+    let spool = Spool::open(options).unwrap();
     spool.start().unwrap();
-    let mut run = spool.resume_run(&RunId::new(of("RUN")).unwrap(), Some("vision")).unwrap();
-    for step in 0.. {
+    let id = RunId::new(of("RUN")).unwrap();
+    let mut run = spool.resume_run(&id, Some("vision")).unwrap();
+    let ends = std::env::var("STEPWELL_TEST_ENDS").ok().map(|ends| ends.parse::<i64>().unwrap());
+    if ends.is_some() {
+        run.edit(&[RunEdit::Tag("who".into(), metric.clone())]).unwrap();
+    }
+    for step in 0..ends.unwrap_or(i64::MAX) {
         run.log_metric(&metric, step, step as f64).unwrap();
         if step % 100 == 0 {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
+    run.finish(RunStatus::Finished).unwrap();
+    assert!(spool.finish(&id, LONG).arrived);
 }
 
 #[test]
@@ -138,7 +155,7 @@ fn killed_ranks_on_two_machines_leave_what_the_next_process_carries() {
         }
         let mut done = Carried::default();
         carry(spool.server(), spool.workspace(), Vec::new(), true, &mut |_| {}, &mut done).unwrap();
-        assert!(done.notes.is_empty() && done.released == 1, "{done:?}");
+        assert!(done.notes.is_empty() && done.released.len() == 1, "{done:?}");
         assert!(spool.workspace().find_run(&id).unwrap().is_none());
     }
     assert_eq!(logged.keys().collect::<Vec<_>>(), ["a", "b", "c"]);

@@ -5,5 +5,7 @@
 mod carrying;
 mod failing;
 mod hostile;
+mod leaving;
+mod machines;
 mod proxy;
 mod support;

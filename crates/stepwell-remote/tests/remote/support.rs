@@ -34,27 +34,41 @@ impl Served {
     }
 
     fn start_as(folder: &Path, port: u16, tokens: &str) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        Self::try_start_by(Command::new("env"), folder, port, tokens).expect("the server says its port")
+    }
+
+    /// One that a command starts with the words that are added to it; `None` if it does not come that far.
+    pub(crate) fn try_start_by(mut command: Command, folder: &Path, port: u16, tokens: &str) -> Option<Self> {
+        let mut child = command
+            .arg(std::env::current_exe().unwrap())
             .args(["--exact", "support::serves_if_it_is_told_to", "--nocapture"])
             .env(ROLE, folder)
             .env("STEPWELL_TEST_PORT", port.to_string())
             .env("STEPWELL_TEST_TOKENS", tokens)
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap();
+            .ok()?;
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let port = loop {
-            let line = lines.next().expect("the server says its port").unwrap();
+            let Some(line) = lines.next() else {
+                let _ = child.wait();
+                return None;
+            };
+            let line = line.unwrap();
             if let Some((_, port)) = line.split_once("port ") {
                 break port.trim().parse().unwrap();
             }
         };
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, port, folder: folder.to_owned() }
+        Some(Self { child, port, folder: folder.to_owned() })
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Kills it as `kill -9` does.
@@ -90,8 +104,8 @@ fn serves_if_it_is_told_to() {
 /// A token to write to one experiment, and one to read all.
 pub(crate) fn tokens(folder: &Path, experiment: &str) -> [String; 2] {
     let tokens = stepwell_server::Tokens::of(folder);
-    let (now, day) = (stepwell::now_ms(), 86_400_000);
-    let of = |role, experiments| tokens.create("t", role, experiments, now, day).unwrap().1;
+    let (now, month) = (stepwell::now_ms(), 30 * 86_400_000);
+    let of = |role, experiments| tokens.create("t", role, experiments, now, month).unwrap().1;
     [of(stepwell_server::Role::Write, vec![experiment.to_owned()]), of(stepwell_server::Role::Read, Vec::new())]
 }
 
@@ -115,6 +129,12 @@ pub(crate) fn points(workspace: &Workspace, run: &RunId) -> BTreeMap<String, Vec
         points.iter().map(|point| (point.step, point.timestamp_ms, point.value.to_bits())).collect()
     };
     run.keys().map(|key| (key.to_owned(), history(key))).collect()
+}
+
+/// Sends a signal to a process.
+pub(crate) fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").args([format!("-{name}"), pid.to_string()]).status().unwrap();
+    assert!(sent.success(), "kill -{name} {pid}");
 }
 
 /// Waits until something is so.

@@ -67,7 +67,7 @@ pub(crate) fn part(request: Streamed) -> Streaming {
     Box::pin(async move {
         let asked = Asked::read(&request)?;
         let Asked { run, path, digest, size, name } = asked;
-        let (store, place) = located(&request.app, path, move |api| api.artifacts_of_run(&run)).await?;
+        let (store, place) = located(&request.app, path, move |api| api.artifacts_of_either(&run)).await?;
         let look = move || {
             let has = match store.read(&place) {
                 Ok((mut file, len)) => len == size && digest_of(&mut file, place.as_str())? == digest,
@@ -92,7 +92,7 @@ pub(crate) fn take(request: Streamed) -> Streaming {
         let (asked, offset) = (Asked::read(&request)?, number(&request, "offset")?);
         let Streamed { app, body, .. } = request;
         let Asked { run, path, digest, size, name } = asked;
-        let (store, place) = located(&app, path, move |api| api.artifacts_of_run(&run)).await?;
+        let (store, place) = located(&app, path, move |api| api.artifacts_of_either(&run)).await?;
         let limits = app.config.limits;
         let begun = std::sync::Arc::clone(&store);
         let (file, upload, len) = app.lanes.run(Lane::Artifact, limits.call, move || begun.resume(&name)).await??;

@@ -169,18 +169,19 @@ pub(crate) fn fetch(call: &Call<'_>) -> Outcome {
     let run = run_id(request.text("run_id"))?;
     let have = call.object()?;
     let have = have.get("have").and_then(serde_json::Value::as_object).cloned().unwrap_or_default();
-    let mut shipment = call.tracking().workspace().ship(vec![run]).map_err(fault)?;
+    let have = have.iter().map(|(name, place)| Ok((writer(name)?, position(place)?)));
+    let have = have.collect::<Result<BTreeMap<_, _>, Fault>>()?;
+    let mut shipment = call.tracking().workspace().ship(vec![run.clone()]).map_err(fault)?;
     if request.flag("metadata_only") {
-        shipment.without_points();
+        shipment.without_points().map_err(fault)?;
+    }
+    if !have.is_empty() {
+        shipment.begin_at(&run, have);
     }
     let mut bundling = Bundling::default();
     while shipment.find(Duration::ZERO).map_err(fault)? {
         while let Some((run, writers)) = shipment.unknown() {
-            for writer in writers {
-                let known = have.get(&writer.to_string());
-                let position = known.map_or_else(|| Ok(Position::default()), position)?;
-                shipment.learn(&run, writer, position);
-            }
+            writers.into_iter().for_each(|writer| shipment.learn(&run, writer, Position::default()));
         }
         for parcel in shipment.parcels() {
             if !bundling.add(&parcel).map_err(fault)? {

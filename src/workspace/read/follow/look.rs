@@ -81,6 +81,13 @@ impl Known {
         Self { id, metadata: None, deleted: false, deletion, writers: BTreeMap::new() }
     }
 
+    /// So many points of a run count as delivered, and no metadata.
+    pub(super) fn at(run: &RunId, counts: BTreeMap<WriterId, BTreeMap<String, u64>>) -> Self {
+        let deletion = Deletion { experiment: ExperimentId::DEFAULT, deleted: false, generation: 0 };
+        let writers = counts.into_iter().map(|(writer, counts)| (writer, Given { through: 0, counts })).collect();
+        Self { id: run.clone(), metadata: None, deleted: false, deletion, writers }
+    }
+
     fn count(&mut self, writer: WriterId, key: &str) -> &mut u64 {
         let counts = &mut self.writers.entry(writer).or_default().counts;
         if !counts.contains_key(key) {

@@ -307,6 +307,11 @@ impl Follower {
         self.behind.and_then(after).or_else(|| self.ahead.first()).copied()
     }
 
+    /// Counts so many points of a run as delivered, by writer and metric, before anything of it is.
+    pub(crate) fn skip(&mut self, run: &RunId, counts: BTreeMap<WriterId, BTreeMap<String, u64>>) {
+        self.runs.insert(run.key(), Known::at(run, counts));
+    }
+
     /// Whether runs of a kind are followed.
     fn is_of_kind(&self, kind: u8) -> bool {
         !self.chosen.is_empty() || self.all_kinds || kind == RUN

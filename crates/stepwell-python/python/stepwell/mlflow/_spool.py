@@ -4,7 +4,6 @@ ids of experiments and places of files, is translated."""
 from __future__ import annotations
 
 import json
-import logging
 import os
 import threading
 from pathlib import Path
@@ -33,8 +32,9 @@ _OF_SPOOL = {"runs/create", "experiments/create", "experiments/get", "experiment
 # Fields that hold places of files.
 _PLACES = {"artifact_uri", "artifact_location", "source", "storage_location"}
 _PROXY = "mlflow-artifacts:/"
+# A run that was taken into the spool may leave it again before it is logged to.
+_TRIES = 4
 
-_logger = logging.getLogger("stepwell.mlflow")
 _lock = threading.Lock()
 _spools: dict[tuple[int, str], Spool] = {}
 
@@ -76,60 +76,47 @@ class Spool(Local):
             return (status, answer) if status != 404 else self._of_server(method, endpoint, query, body)
         return self._of_server(method, endpoint, query, body)
 
-    def adopt(self, run_id: str) -> None:
-        """Has the spool go on with a run of the server."""
-        try:
-            self.workspace._adopt(run_id)
-        except NotFoundError:
-            raise _faults.exception("RESOURCE_DOES_NOT_EXIST", f"Run with id={run_id} not found") from None
-        except StepwellError as error:
-            raise _faults.exception("INVALID_PARAMETER_VALUE", str(error)) from error
+    def adopt(self, ids: set[str | None]) -> bool:
+        """Has the spool go on with those runs and logged models that only the server has; whether there are any."""
+        absent = [one for one in ids if one and not self.workspace._holds(one)]
+        for one in absent:
+            try:
+                self.workspace._adopt(one)
+            except NotFoundError:
+                return False
+            except StepwellError as error:
+                raise _faults.exception("INVALID_PARAMETER_VALUE", str(error)) from error
+        return bool(absent)
 
-    def arrive(self, run_id: str) -> None:
-        """Waits until a run is on the server, where something is to be made of it."""
-        left = self.workspace._arrive(max(patience(), 30.0), run_id)
+    def arrive(self, run_id: str | None, model_id: str | None) -> None:
+        """Waits until a run and a logged model are on the server, where a version is to be made of them."""
+        held = [one for one in (run_id, model_id) if one and self.workspace._holds(one)]
+        if not held:
+            return
+        if model_id in held and run_id is None:
+            status, answer = super().answer("GET", f"{_API}logged-models/{model_id}", "", b"")
+            run_id = json.loads(answer)["model"]["info"].get("source_run_id") if status == 200 else None
+        left = self.workspace._arrive(max(patience(), 30.0), run_id or None)
         if not left["arrived"]:
+            why = " ".join(left["refused"]) or left["error"] or "it takes longer"
             raise _faults.exception(
                 "TEMPORARILY_UNAVAILABLE",
-                f"run {run_id} has not arrived at {self.url}: {left['error'] or 'it takes longer'}; its model can be "
-                "registered when it has",
+                f"{' and '.join(held)} has not arrived at {self.url}: {why}; a version can be made when it has",
             )
-
-    def send_model(self, source: str, run_id: str | None) -> tuple[str, str | None]:
-        """Where the server has the files of a logged model, and its run. The files of one that the spool alone has go
-        among its run's."""
-        model_id = source.removeprefix("models:/")
-        path = f"{_API}logged-models/{model_id}"
-        status, answer = super().answer("GET", path, "", b"")
-        if status != 200 or self._ask("GET", path, "", b"")[0] == 200:
-            return source, run_id
-        from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
-
-        info = json.loads(answer)["model"]["info"]
-        run_id = run_id or info.get("source_run_id")
-        if not run_id:
-            raise _faults.exception(
-                "INVALID_PARAMETER_VALUE", f"the logged model {model_id} is in the spool alone, and belongs to no run"
-            )
-        # Its experiment is on the server then too.
-        self.arrive(run_id)
-        server_id = self._server_id(info["experiment_id"])
-        target = f"{_PROXY}{server_id}/{run_id}/artifacts/{info.get('name') or model_id}"
-        HttpArtifactRepository(self._proxied(target)).log_artifacts(info["artifact_uri"].removeprefix("file://"))
-        return target, run_id
 
     def _proxied(self, place: str) -> str:
         """Where the server's proxy has a place."""
         return f"{self.url}/api/2.0/mlflow-artifacts/artifacts/{place.removeprefix(_PROXY).lstrip('/')}"
 
     def _of_run(self, method, endpoint, query, body):
-        status, answer = super().answer(method, endpoint, query, body)
         asked = json.loads(body) if body else dict(parse_qsl(query))
-        run_id = asked.get("run_id") or asked.get("run_uuid")
-        if status != 404 or not run_id or run_id in self.workspace:
-            return status, answer
-        self.adopt(run_id)
-        return super().answer(method, endpoint, query, body)
+        ids = {asked.get("run_id") or asked.get("run_uuid")}
+        ids |= {one.get("model_id") for kind in ("metrics", "models") for one in asked.get(kind) or []}
+        for _ in range(_TRIES):
+            status, answer = super().answer(method, endpoint, query, body)
+            if status == 200 or not self.adopt(ids):
+                break
+        return status, answer
 
     # The server, in its own names
 
@@ -141,23 +128,11 @@ class Spool(Local):
             if asked.get("experiment_ids") == [] and json.loads(body).get("experiment_ids"):
                 # None of these experiments is on the server yet.
                 return 200, b"{}"
-            if endpoint == f"{_API}model-versions/create":
-                self._without_own_model(asked)
             body = json.dumps(asked).encode()
         status, answer = self._ask(method, endpoint, query, body)
         if status == 200 and answer:
             answer = json.dumps(self._from_server(json.loads(answer))).encode()
         return status, answer
-
-    def _without_own_model(self, asked: dict[str, Any]) -> None:
-        """Leaves out of a new version the logged model that is in the spool alone."""
-        model_id = asked.get("model_id")
-        if model_id and self._ask("GET", f"{_API}logged-models/{model_id}", "", b"")[0] == 404:
-            del asked["model_id"]
-            _logger.warning(
-                "%s: the logged model %s is not on the server; the version has its files and names its run",
-                asked.get("name"), model_id,
-            )
 
     def _ask(self, method: str, endpoint: str, query: str, body: bytes) -> tuple[int, bytes]:
         try:

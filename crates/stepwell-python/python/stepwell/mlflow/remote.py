@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.store.model_registry.rest_store import RestStore as RegistryRestStore
 from mlflow.store.tracking.rest_store import RestStore
 from mlflow.utils.rest_utils import MlflowHostCreds
 
 from . import _faults
-from ._spool import spool
+from ._spool import _TRIES, spool
 from .registry import StepwellRegistry
 from .tracking import StepwellStore
-
-_ABSENT = ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
 
 
 class RemoteStore(StepwellStore):
@@ -28,28 +25,28 @@ class RemoteStore(StepwellStore):
         return spool(self.store_uri)
 
     def log_metric(self, run_id, metric):
-        self._in_spool(run_id, lambda: super(RemoteStore, self).log_metric(run_id, metric))
+        self._in_spool(run_id, [metric], lambda: super(RemoteStore, self).log_metric(run_id, metric))
 
     def log_batch(self, run_id, metrics, params, tags):
-        self._in_spool(run_id, lambda: super(RemoteStore, self).log_batch(run_id, metrics, params, tags))
+        self._in_spool(run_id, metrics, lambda: super(RemoteStore, self).log_batch(run_id, metrics, params, tags))
 
-    def _in_spool(self, run_id, call):
+    def _in_spool(self, run_id, metrics, call):
         """Logs to a run of the spool, or to one of the server that the spool goes on with."""
-        try:
-            call()
-        except MlflowException as error:
-            if error.error_code != _ABSENT or run_id in self._local().workspace:
-                raise
-            self._local().adopt(run_id)
-            call()
+        for tried in range(1, _TRIES + 1):
+            try:
+                return call()
+            except MlflowException:
+                ids = {run_id, *(getattr(metric, "model_id", None) for metric in metrics)}
+                if tried == _TRIES or not self._local().adopt(ids):
+                    raise
 
     def get_run(self, run_id):
-        if run_id in self._local().workspace:
+        if self._local().workspace._holds(run_id):
             return super().get_run(run_id)
         return RestStore.get_run(self, run_id)
 
     def get_metric_history(self, run_id, metric_key, max_results=None, page_token=None):
-        if run_id in self._local().workspace:
+        if self._local().workspace._holds(run_id):
             return super().get_metric_history(run_id, metric_key, max_results, page_token)
         return RestStore.get_metric_history(self, run_id, metric_key, max_results, page_token)
 
@@ -79,9 +76,7 @@ class RemoteRegistry(StepwellRegistry):
         return spool(self.store_uri)
 
     def create_model_version(self, name, source, run_id=None, *arguments, **options):
-        if run_id is not None and run_id in self._local().workspace:
-            # The server makes versions of what it has.
-            self._local().arrive(run_id)
-        if source.startswith("models:/m-"):
-            source, run_id = self._local().send_model(source, run_id)
+        model_id = source.removeprefix("models:/") if source.startswith("models:/m-") else options.get("model_id")
+        # The server makes versions of what it has.
+        self._local().arrive(run_id, model_id)
         return super().create_model_version(name, source, run_id, *arguments, **options)

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use stepwell::KeyKind;
 use stepwell::query::{Cell, OrderKey, Profile, Query, View, parse_name};
 
 use super::{Float, failed, select};
@@ -158,8 +157,7 @@ fn profile(profile: &Profile) -> Value {
 /// The keys of metrics, params and tags that the runs found have.
 fn keys(call: &Call<'_>, query: &Query) -> Result<Value, Fault> {
     let mut all = serde_json::Map::new();
-    for kind in KeyKind::ALL {
-        let keys = call.tracking().workspace().keys_of(query, kind).map_err(failed)?;
+    for (kind, keys) in call.tracking().workspace().keys_of(query).map_err(failed)? {
         let more = keys.len().saturating_sub(KEYS_MAX);
         let listed: Vec<String> = keys.into_iter().take(KEYS_MAX).collect();
         all.insert(kind.entity().into(), json!({ "keys": listed, "more": more }));
