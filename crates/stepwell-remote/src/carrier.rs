@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use stepwell::items::{LOGGED_MODEL, MODEL_FIELD};
+use stepwell::maintenance::CompactOptions;
 use stepwell::replication::{Bundling, Parcel, Shipment};
 use stepwell::{RunId, Workspace, WriterId};
 
@@ -315,6 +316,11 @@ impl Carrier {
             self.files.remove(id, folder)?;
             self.there.lock().remove(id);
             self.carried.released.insert(id.clone());
+        }
+        let is_empty = self.shipment.as_ref().is_some_and(|shipment| shipment.runs().next().is_none());
+        if is_empty && ended.iter().any(|run| self.carried.released.contains(run)) {
+            // What logs of edits still say of those that left.
+            self.workspace.maintenance().compact(CompactOptions::default())?;
         }
         Ok(())
     }
