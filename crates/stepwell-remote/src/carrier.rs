@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use stepwell::items::{LOGGED_MODEL, MODEL_FIELD};
+use stepwell::maintenance::CompactOptions;
 use stepwell::replication::{Bundling, Parcel, Shipment};
 use stepwell::{RunId, Workspace, WriterId};
 
@@ -78,6 +79,8 @@ pub(crate) struct Carrier {
     /// Runs that the server refused; they stay in the spool.
     pub(crate) refused: BTreeSet<RunId>,
     files: Files,
+    /// Whether edit logs may still mention runs that have left.
+    has_leftovers: bool,
     there: There,
     pub(crate) carried: Carried,
 }
@@ -88,6 +91,7 @@ impl Carrier {
         Self {
             releases: named.is_empty(),
             files: Files::new(&workspace),
+            has_leftovers: false,
             server,
             workspace,
             named,
@@ -100,7 +104,7 @@ impl Carrier {
     }
 
     /// Carries until nothing more is left, or leaves.
-    fn rounds(&mut self, tell: &mut dyn FnMut(&Carried)) -> Result<()> {
+    pub(crate) fn rounds(&mut self, tell: &mut dyn FnMut(&Carried)) -> Result<()> {
         self.round(true, tell)?;
         // A round finds that nothing came since the last one, and removes what has ended: runs, then their models.
         loop {
@@ -315,6 +319,11 @@ impl Carrier {
             self.files.remove(id, folder)?;
             self.there.lock().remove(id);
             self.carried.released.insert(id.clone());
+            self.has_leftovers = true;
+        }
+        let is_empty = self.shipment.as_ref().is_some_and(|shipment| shipment.runs().next().is_none());
+        if is_empty && std::mem::take(&mut self.has_leftovers) {
+            self.workspace.maintenance().compact(CompactOptions::default())?;
         }
         Ok(())
     }
@@ -336,6 +345,7 @@ impl Carrier {
                 purged => purged?,
             }
             self.files.remove(&id, folder)?;
+            self.has_leftovers = true;
         }
         Ok(())
     }

@@ -124,7 +124,7 @@ impl Files {
         Ok(found)
     }
 
-    /// Sends the files of a run. Returns how many, and what the server refused.
+    /// Sends the files of a run. Returns how many the server did not have, and what it refused.
     ///
     /// # Errors
     /// The first that keeps it from going on.
@@ -137,7 +137,7 @@ impl Files {
         self.left.insert(run.clone(), news.len() as u64);
         for (path, stamp) in news {
             match send(server, run, &path, &folder.join(&path)) {
-                Ok(()) => done += 1,
+                Ok(sent) => done += u64::from(sent),
                 Err(Error::Refused { status: 400 | 403 | 413, message, .. }) => {
                     notes.push(format!("run {run}: file {path:?}: {message}"));
                     self.kept.insert(run.clone());
@@ -219,15 +219,15 @@ fn files_in(folder: &Path, within: &str, depth: usize, found: &mut Vec<(String, 
     Ok(())
 }
 
-/// Sends a file as it is now.
-fn send(server: &Server, run: &RunId, path: &str, place: &Path) -> Result<()> {
+/// Sends a file as it is now. Returns whether the server did not have it.
+fn send(server: &Server, run: &RunId, path: &str, place: &Path) -> Result<bool> {
     let unread = |error: std::io::Error| Error::file("read", place)(error);
     let mut file = File::open(place).map_err(unread)?;
     let (digest, size) = digest_of(&mut file).map_err(unread)?;
     let names = format!("run_id={run}&path={}&sha256={digest}&size={size}", utf8_percent_encode(path, PLAIN));
     let route = "/api/stepwell/spool/files";
     let mut there: There = server.read(server.call("GET", route, &names, b"")?)?;
-    let mut piece = Vec::new();
+    let (had, mut piece) = (there.has, Vec::new());
     while !there.has {
         file.seek(SeekFrom::Start(there.offset)).map_err(unread)?;
         piece.clear();
@@ -240,7 +240,7 @@ fn send(server: &Server, run: &RunId, path: &str, place: &Path) -> Result<()> {
             return Err(Error::file("read", place)(std::io::ErrorKind::UnexpectedEof.into()));
         }
     }
-    Ok(())
+    Ok(!had)
 }
 
 /// The SHA-256 of a file in hex, and its length.

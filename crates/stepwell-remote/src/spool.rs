@@ -413,7 +413,8 @@ impl Thread {
                 let (server, there) = (Arc::clone(&self.server), Arc::clone(&self.shared.there));
                 Carrier::new(server, self.workspace.clone(), Vec::new(), there)
             });
-            let done = carrier.round(is_awaited, &mut |_| {});
+            // Whoever waits finds that what has ended and arrived has left, too.
+            let done = if is_awaited { carrier.rounds(&mut |_| {}) } else { carrier.round(false, &mut |_| {}) };
             tell(&self.shared, carrier);
             return done.map(|()| true);
         }

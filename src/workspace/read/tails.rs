@@ -109,14 +109,14 @@ fn is_one_byte_off(bytes: &[u8; SLOT_LEN], index: usize, generations: &[u64], ch
     })
 }
 
-/// Reports bytes behind the last slot of a tail.
+/// Reports bytes behind the last slot of a tail. Less than a slot is what a killed writer leaves of its last point.
 fn check_rest(tail: &[u8], buffer_slots: u32, path: PathBuf, (of, alive): (&str, bool), report: &mut Report) {
     let slots: usize = buffers(tail, buffer_slots).iter().map(|slots| slots.len()).sum();
     let rest = &tail[slots * SLOT_LEN..];
     if !rest.is_empty() {
         let (offset, what) = ((tail.len() - rest.len()) as u64, "bytes behind the last slot".to_owned());
         let cost = format!("a point of run {of}");
-        let found = if alive { &mut report.damage } else { &mut report.torn };
+        let found = if alive && rest.len() >= SLOT_LEN { &mut report.damage } else { &mut report.torn };
         found.push(Damage { file: path, offset, length: rest.len() as u64, what, cost });
     }
 }

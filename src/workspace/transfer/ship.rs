@@ -16,6 +16,7 @@ use crate::run::parcel::Parcel;
 use crate::run::snapshot::RunSnapshot;
 use crate::run::state::{RunState, Stamp};
 use crate::workspace::read::follow::{Begin, Follow, Follower, NewPoints, RunChange, RunEvent};
+use crate::workspace::read::parts::surviving;
 use crate::workspace::state::shared::Shared;
 use crate::workspace::transfer::position::Position;
 
@@ -72,12 +73,17 @@ impl Shared {
     /// See [`Workspace::logged_points`](crate::Workspace::logged_points).
     pub(crate) fn logged_points(&self) -> Result<BTreeMap<RunId, BTreeMap<WriterId, u64>>> {
         let mut logged: BTreeMap<RunId, BTreeMap<WriterId, u64>> = BTreeMap::new();
-        for (summary, number, _) in self.live()?.runs.values().flatten() {
-            let Some(state) = summary.part(*number).map(|part| part.state) else { continue };
-            let points = logged.entry(state.id).or_default();
-            for own in state.coverage.iter().filter(|own| own.through > own.from) {
-                let through = points.entry(own.writer).or_default();
-                *through = own.through.max(*through);
+        let live = self.live()?;
+        let manifest = self.manifest()?;
+        for mentions in live.runs.values() {
+            // Logs still mention what was permanently deleted.
+            let parts = mentions.iter().filter_map(|(summary, number, _)| summary.part(*number)).collect();
+            for state in surviving(parts, &manifest).into_iter().map(|part| part.state) {
+                let points = logged.entry(state.id).or_default();
+                for own in state.coverage.iter().filter(|own| own.through > own.from) {
+                    let through = points.entry(own.writer).or_default();
+                    *through = own.through.max(*through);
+                }
             }
         }
         Ok(logged)

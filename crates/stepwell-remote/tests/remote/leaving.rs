@@ -98,6 +98,9 @@ fn what_a_process_was_about_to_remove_is_removed_by_the_next() {
     let done = push(&spool);
     assert!(done.notes.is_empty(), "{done:?}");
     assert!(spool.workspace().find_run(&id).unwrap().is_none());
+    assert!(spool.workspace().logged_points().unwrap().is_empty() && spool.lag().runs == 0);
+    let edits = std::fs::read_dir(spool.workspace().root().join("edits")).map_or(0, Iterator::count);
+    assert_eq!(edits, 0, "no log says anything of it");
 }
 
 #[test]

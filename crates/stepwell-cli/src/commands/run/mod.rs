@@ -81,7 +81,7 @@ pub(crate) struct Arguments {
     command: Vec<OsString>,
 }
 
-/// How long the end waits for what has not arrived at a server.
+/// How long the end waits for what has not arrived at a server, unless `$STEPWELL_WAIT` says so many seconds.
 const WAIT: Duration = Duration::from_secs(30);
 /// Exit status where there is no such command, and where it cannot be run.
 const NOT_FOUND: u8 = 127;
@@ -290,7 +290,9 @@ impl Begun {
             Err(error) => tell(&format!("run {} could not be ended as {}: {error}", self.id, status.as_str())),
         }
         let Some(spool) = &self.spool else { return };
-        let left = spool.finish(&self.id, WAIT);
+        let wait = std::env::var("STEPWELL_WAIT").ok().and_then(|text| text.trim().parse().ok());
+        let wait = wait.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(WAIT);
+        let left = spool.finish(&self.id, wait);
         for refused in &left.refused {
             tell(&format!("{}: {refused}", spool.url()));
         }
