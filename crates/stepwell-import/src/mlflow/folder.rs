@@ -15,6 +15,7 @@ use crate::mlflow::model::Dataset;
 use crate::mlflow::run::{StoredRun, add_code_tags};
 use crate::mlflow::{milliseconds, nested, place, store};
 use crate::number;
+use crate::reading::each_file;
 use crate::report::Kind as Import;
 use crate::run::{ImportError, ImportedSeries};
 use crate::series::SeriesBuilder;
@@ -72,14 +73,12 @@ pub(crate) fn may_be_run(folder: &Path) -> bool {
 
 /// Reads a run's folder that stands alone, with what is known of its experiment.
 pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), ImportError> {
-    for file in &group.files {
+    each_file(group, "", context, |file, _, context| {
         if let Some(experiment) = file.path.parent().filter(|parent| parent.join("meta.yaml").exists()) {
             store::emit(experiment, context)?;
         }
-        read_run(&file.path, &file.relative, context)?;
-        context.advance(&file.path, file.bytes);
-    }
-    Ok(())
+        Ok(read_run(&file.path, &file.relative, context)?)
+    })
 }
 
 /// Reads a run's folder.

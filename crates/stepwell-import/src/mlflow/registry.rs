@@ -12,17 +12,14 @@ use crate::mlflow::nested;
 use crate::mlflow::store::{folders, in_workspace};
 use crate::mlflow::version::{self, StoredVersion};
 use crate::name_of;
+use crate::reading::each_file;
 use crate::report::Kind;
 use crate::run::ImportError;
 use crate::walk::Group;
 
 /// Reads registered models' folders.
 pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), ImportError> {
-    for file in &group.files {
-        read_model(&file.path, context)?;
-        context.advance(&file.path, file.bytes);
-    }
-    Ok(())
+    each_file(group, "", context, |file, _, context| Ok(read_model(&file.path, context)?))
 }
 
 fn read_model(folder: &Path, context: &mut Context<'_>) -> Result<(), ImportError> {

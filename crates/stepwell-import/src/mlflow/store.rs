@@ -16,6 +16,7 @@ use crate::mlflow::model::{LatestMetrics, LoggedModel};
 use crate::mlflow::{NO_PLACE, milliseconds, place};
 use crate::name_of;
 use crate::number;
+use crate::reading::each_file;
 use crate::report::Kind;
 use crate::run::ImportError;
 use crate::table::inexact::Inexact;
@@ -23,11 +24,7 @@ use crate::walk::Group;
 
 /// Reads experiments' folders.
 pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), ImportError> {
-    for file in &group.files {
-        read_experiment(&file.path, &file.relative, context)?;
-        context.advance(&file.path, file.bytes);
-    }
-    Ok(())
+    each_file(group, "", context, |file, _, context| Ok(read_experiment(&file.path, &file.relative, context)?))
 }
 
 fn read_experiment(experiment: &Path, relative: &str, context: &mut Context<'_>) -> Result<(), ImportError> {
