@@ -8,7 +8,7 @@ use serde::ser::Serializer;
 
 use crate::cut::{cut_end, cut_middle};
 use crate::failure::Outcome;
-use crate::table::{Column, Table};
+use crate::table::{Cell, Column, Table};
 
 /// A text from a log, made safe for a terminal. Control characters, which could move the cursor or forge lines, and
 /// marks that change the direction of writing become visible escapes; everything else stays.
@@ -129,6 +129,45 @@ pub(crate) fn table(head: &[&str], right: &[usize]) -> Table {
 /// A table of these columns for standard output.
 pub(crate) fn table_of(columns: Vec<Column>) -> Table {
     Table::new(columns, width().map(usize::from), colours())
+}
+
+/// A table below other text, after an empty line; nothing if there are no rows. Cells are escaped already.
+pub(crate) fn section<C: Into<Cell>, R: IntoIterator<Item = C>>(
+    columns: Vec<Column>,
+    rows: impl IntoIterator<Item = R>,
+) -> String {
+    let mut table = table_of(columns);
+    rows.into_iter().for_each(|row| table.add_row(row));
+    if table.is_empty() { String::new() } else { format!("\n{table}\n") }
+}
+
+/// What is known of one thing: a line for each name and value.
+#[derive(Default)]
+pub(crate) struct Facts {
+    lines: String,
+}
+
+impl Facts {
+    /// Adds a line, unless the value is empty. The value is escaped already.
+    pub(crate) fn add(&mut self, name: &str, value: impl std::fmt::Display) {
+        let value = value.to_string();
+        if !value.is_empty() {
+            self.lines += &format!("{name:<12}{value}\n");
+        }
+    }
+
+    /// All lines.
+    pub(crate) fn into_text(self) -> String {
+        self.lines
+    }
+}
+
+/// A line on what a list leaves out, such as `2 deleted models are not listed`; nothing if it has all.
+pub(crate) fn not_listed(number: u64, one: &str, many: &str) -> String {
+    match number {
+        0 => String::new(),
+        _ => format!("{} not listed; --all lists all\n", plural(number, one, many)),
+    }
 }
 
 /// 1234567 as `1,234,567`.

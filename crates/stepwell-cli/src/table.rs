@@ -154,6 +154,11 @@ impl Table {
         self.rows.push(cells.into_iter().map(Into::into).collect());
     }
 
+    /// Whether it has no row.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// The columns that are printed, and the heads of those that are not.
     fn plan(&self) -> (Vec<Block>, Vec<&str>) {
         let natural: Vec<usize> = (0..self.columns.len())

@@ -16,6 +16,7 @@ mod lines;
 mod mlflow;
 mod number;
 mod options;
+mod reading;
 mod report;
 mod run;
 mod series;
@@ -103,6 +104,11 @@ fn read_group(group: &Group, context: &mut Context<'_>) -> Result<(), ImportErro
 fn slashed(path: &Path) -> String {
     let parts: Vec<_> = path.components().map(|part| part.as_os_str().to_string_lossy()).collect();
     parts.join("/")
+}
+
+/// The last part of a path as text; empty if it has none.
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// The id of a run that its source does not name: derived from its kind, its path relative to the given path, and its

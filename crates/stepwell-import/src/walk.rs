@@ -9,7 +9,7 @@ use crate::report::Kind;
 use crate::run::ImportError;
 use crate::table::{dvclive, trainer};
 use crate::words::{self, RunWords};
-use crate::{mlflow, slashed, sniff, wandb};
+use crate::{mlflow, name_of, slashed, sniff, wandb};
 
 /// Folders nested deeper are reported, not read.
 const DEPTH_MAX: usize = 128;
@@ -115,6 +115,33 @@ pub(crate) fn find(paths: &[PathBuf], context: &mut Context<'_>) -> Result<Vec<G
     Ok(groups)
 }
 
+/// A folder that the caller named.
+struct Root<'p> {
+    path: &'p Path,
+    /// Its path without links.
+    real: PathBuf,
+    /// Its own name, which stands in for the empty path of a source that is the root itself.
+    name: String,
+}
+
+impl<'p> Root<'p> {
+    fn of(path: &'p Path) -> Self {
+        let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        let name = real.file_name().map_or_else(|| ".".to_owned(), |name| name.to_string_lossy().into_owned());
+        Self { path, real, name }
+    }
+
+    /// The path of a folder below it, or its own name.
+    fn relative(&self, folder: &Path) -> String {
+        if folder == self.path { self.name.clone() } else { self.below(folder) }
+    }
+
+    /// The path of what lies below it.
+    fn below(&self, path: &Path) -> String {
+        path.strip_prefix(self.path).map_or_else(|_| slashed(path), slashed)
+    }
+}
+
 impl Walk<'_, '_> {
     /// A file that the caller named: it is reported if it is not recognised.
     fn given_file(&mut self, path: &Path) {
@@ -123,7 +150,7 @@ impl Walk<'_, '_> {
             let reason = "neither a file nor a folder; give the log's own path";
             return self.context.leave_out(path, Kind::File, 1, reason);
         }
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = name_of(path);
         // What came by standard input has no name of its own.
         let name = if self.context.options.stdin.as_deref() == Some(path) { "stdin".to_owned() } else { name };
         if name == words::LIST && self.context.note_words(path, self.named) {
@@ -146,18 +173,11 @@ impl Walk<'_, '_> {
 
     /// A folder that was named by the caller, with all below it.
     fn folder(&mut self, root: &Path) {
-        let real_root = fs::canonicalize(root).unwrap_or_else(|_| root.to_path_buf());
-        // The root's own name stands in for the empty path of a source that is the root itself.
-        let own_name = real_root.file_name().map_or_else(|| ".".to_owned(), |name| name.to_string_lossy().into_owned());
+        let root = Root::of(root);
         // A checkpoint that is the root itself belongs to no folder that was named.
-        self.own_name = if trainer::is_checkpoint(&own_name) { String::new() } else { own_name.clone() };
-        let mut pending = vec![(root.to_path_buf(), 0)];
+        self.own_name = if trainer::is_checkpoint(&root.name) { String::new() } else { root.name.clone() };
+        let mut pending = vec![(root.path.to_path_buf(), 0)];
         while let Some((folder, depth)) = pending.pop() {
-            let relative = match folder.strip_prefix(root) {
-                Ok(below) if below.as_os_str().is_empty() => own_name.clone(),
-                Ok(below) => slashed(below),
-                Err(_) => slashed(&folder),
-            };
             if depth > DEPTH_MAX {
                 self.context.skip(&folder, None, format!("more than {DEPTH_MAX} folders deep; not read"));
                 continue;
@@ -165,58 +185,60 @@ impl Walk<'_, '_> {
             let Some(entries) = self.entries(&folder) else {
                 continue;
             };
-            match mlflow::folder::recognise(&folder, &entries.names) {
-                mlflow::folder::Kind::Run => {
-                    self.add_folder(Source::MlRuns, folder, &relative, &entries);
-                    continue;
-                }
-                kind @ (mlflow::folder::Kind::Experiment | mlflow::folder::Kind::Model) => {
-                    let is_model = kind == mlflow::folder::Kind::Model;
-                    let source = if is_model { Source::MlModel } else { Source::MlExperiment };
-                    self.add_folder(source, folder, &relative, &entries);
-                    continue;
-                }
-                mlflow::folder::Kind::Version => {
-                    let why = "a version of a registered model alone; name the folder of the model";
-                    self.context.leave_out(&folder, Kind::ModelVersion, 1, why);
-                    continue;
-                }
-                mlflow::folder::Kind::Other => {}
-            }
-            self.tell_links(&folder, &entries.links, &real_root);
-            let is_dvclive = dvclive::is_folder(&folder);
-            if is_dvclive {
-                self.add_folder(Source::DvcLive, folder.clone(), &relative, &entries);
-            }
-            // What an export of ours says beside its points.
-            let has_words = entries.files.iter().any(|path| path.ends_with(words::LIST))
-                && self.context.note_words(&folder.join(words::LIST), self.named);
-            let is_read = |path: &Path| {
-                let of_dvclive = is_dvclive && dvclive::FILES.iter().any(|name| path.ends_with(name));
-                of_dvclive || has_words && path.ends_with(words::LIST) || path.ends_with(RunWords::FILE)
-            };
-            let has_wandb = entries.names.iter().any(|name| name.ends_with(".wandb"));
-            for path in entries.files.into_iter().filter(|path| !is_read(path)) {
-                let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-                match sniff::kind_of(&path, &name, self.context.options) {
-                    Ok(Some(source)) => {
-                        let below = path.strip_prefix(root).map_or_else(|_| slashed(&path), slashed);
-                        self.add_file(source, &path, &below, &relative);
-                    }
-                    Ok(None) => self.context.unrecognised(self.named, &path),
-                    Err(error) => self.unreadable(&path, &error),
-                }
-            }
-            for child in entries.folders.into_iter().rev() {
-                // A W&B run's copies of its own data are no further runs.
-                let is_series =
-                    child.ends_with(dvclive::SERIES) && child.ancestors().nth(2).is_some_and(dvclive::is_folder);
-                let is_copy = has_wandb && ["files", "logs", "tmp"].iter().any(|name| child.ends_with(name));
-                if !is_series && !is_copy {
-                    pending.push((child, depth + 1));
-                }
+            let relative = root.relative(&folder);
+            if !self.add_store_folder(&folder, &relative, &entries) {
+                let below = self.look_into(&root, &folder, &relative, entries);
+                pending.extend(below.into_iter().rev().map(|child| (child, depth + 1)));
             }
         }
+    }
+
+    /// Adds a folder of a store of MLflow, which is read as a whole. Returns whether it is one.
+    fn add_store_folder(&mut self, folder: &Path, relative: &str, entries: &Entries) -> bool {
+        let source = match mlflow::folder::recognise(folder, &entries.names) {
+            mlflow::folder::Kind::Run => Source::MlRuns,
+            mlflow::folder::Kind::Experiment => Source::MlExperiment,
+            mlflow::folder::Kind::Model => Source::MlModel,
+            mlflow::folder::Kind::Version => {
+                let why = "a version of a registered model alone; name the folder of the model";
+                self.context.leave_out(folder, Kind::ModelVersion, 1, why);
+                return true;
+            }
+            mlflow::folder::Kind::Other => return false,
+        };
+        self.add_folder(source, folder.to_path_buf(), relative, entries);
+        true
+    }
+
+    /// Adds the sources that lie in a folder itself. Returns the folders in it that may have more.
+    fn look_into(&mut self, root: &Root<'_>, folder: &Path, relative: &str, entries: Entries) -> Vec<PathBuf> {
+        self.tell_links(folder, &entries.links, &root.real);
+        let is_dvclive = dvclive::is_folder(folder);
+        if is_dvclive {
+            self.add_folder(Source::DvcLive, folder.to_path_buf(), relative, &entries);
+        }
+        // What an export of ours says beside its points.
+        let has_words = entries.files.iter().any(|path| path.ends_with(words::LIST))
+            && self.context.note_words(&folder.join(words::LIST), self.named);
+        let is_read = |path: &Path| {
+            let of_dvclive = is_dvclive && dvclive::FILES.iter().any(|name| path.ends_with(name));
+            of_dvclive || has_words && path.ends_with(words::LIST) || path.ends_with(RunWords::FILE)
+        };
+        for path in entries.files.iter().filter(|path| !is_read(path)) {
+            match sniff::kind_of(path, &name_of(path), self.context.options) {
+                Ok(Some(source)) => self.add_file(source, path, &root.below(path), relative),
+                Ok(None) => self.context.unrecognised(self.named, path),
+                Err(error) => self.unreadable(path, &error),
+            }
+        }
+        let has_wandb = entries.names.iter().any(|name| name.ends_with(".wandb"));
+        // A W&B run's copies of its own data are no further runs.
+        let is_copy = |child: &Path| has_wandb && ["files", "logs", "tmp"].iter().any(|name| child.ends_with(name));
+        let is_series =
+            |child: &Path| child.ends_with(dvclive::SERIES) && child.ancestors().nth(2).is_some_and(dvclive::is_folder);
+        let mut below = entries.folders;
+        below.retain(|child| !is_copy(child) && !is_series(child));
+        below
     }
 
     /// Reports the links of a folder, which are not followed: a target within the root is found by itself, and a target
@@ -253,7 +275,7 @@ impl Walk<'_, '_> {
         paths.sort();
         let mut entries = Entries::default();
         for path in paths {
-            entries.names.push(path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default());
+            entries.names.push(name_of(&path));
             match fs::symlink_metadata(&path) {
                 Ok(found) if found.is_dir() => entries.folders.push(path),
                 Ok(found) if found.is_file() => entries.files.push(path),

@@ -9,7 +9,7 @@ use stepwell::{ExperimentId, Options, Workspace};
 use crate::context::{self, Context};
 use crate::failure::{Answer, Outcome};
 use crate::left_out;
-use crate::output::{self, count, escape, plural, table_of};
+use crate::output::{self, count, escape, table_of};
 use crate::table::Column;
 use crate::time::{moment, zone_name};
 
@@ -163,13 +163,7 @@ fn list(workspace: &Workspace, json: bool, all: bool) -> Outcome {
         row.extend(all.then(|| escape(&experiment.deletion_by)));
         rows.add_row(row);
     }
-    let mut text = format!("{rows}\n");
-    if not_listed > 0 {
-        text += &format!(
-            "{} not listed; --all lists all\n",
-            plural(not_listed, "deleted experiment is", "deleted experiments are")
-        );
-    }
-    output::lines(&text)?;
+    let not_listed = output::not_listed(not_listed, "deleted experiment is", "deleted experiments are");
+    output::lines(&format!("{rows}\n{not_listed}"))?;
     Ok(Answer::Done)
 }

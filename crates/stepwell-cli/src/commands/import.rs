@@ -1,9 +1,10 @@
 //! `stepwell import PATH…`: takes in other trackers' logs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Map, Value, json};
+use tempfile::NamedTempFile;
 
 use stepwell::RunId;
 use stepwell_import::{Changes, Counts, Format, ImportError, Kind, Named, Options, Report, Skipped};
@@ -113,65 +114,96 @@ enum TableFormat {
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let as_id = arguments.as_id.as_deref().map(RunId::new).transpose();
     let as_id = as_id.map_err(|error| Failure::Usage(error.to_string()))?;
-    // A path that is not there is a mistake of the call: nothing else is begun.
-    let is_stdin = |path: &&PathBuf| path.as_os_str() == "-" && !path.exists();
-    for path in arguments.paths.iter().filter(|path| !is_stdin(path)) {
-        std::fs::metadata(path).map_err(Failure::io("open", path))?;
-    }
-    let stdin = match arguments.paths.iter().any(|path| is_stdin(&path)) {
-        true => Some(kept_stdin()?),
-        false => None,
-    };
-    let file = stdin.as_ref().map(|file| file.path().to_path_buf());
-    let paths: Vec<PathBuf> = arguments
-        .paths
-        .iter()
-        .map(|path| file.clone().filter(|_| is_stdin(&path)).unwrap_or_else(|| path.clone()))
-        .collect();
-    let options = options(arguments, file.clone());
+    let sources = Sources::of(arguments)?;
     if as_id.is_some() {
-        // Nothing is stored before it is known that there is one run only.
-        let mut sink = Importing::new(context, true, None, Changed::AsItIs);
-        sink.only_count();
-        let runs = import(&paths, &options, &mut sink)?.runs();
-        if runs != 1 {
-            return Err(Failure::Usage(format!("--as names one run, and the paths have {}", count(runs))));
-        }
+        sources.check_that_one_run(context)?;
     }
-    let changed = match (arguments.replace, arguments.as_new) {
-        (true, _) => Changed::Replace,
-        (_, true) => Changed::AsNew,
-        _ => Changed::AsItIs,
-    };
-    let mut sink = Importing::new(context, arguments.dry_run, arguments.experiment.clone(), changed);
+    let mut sink = Importing::new(context, arguments.dry_run, arguments.experiment.clone(), arguments.changed());
     sink.name_as(as_id);
     sink.take_artifacts(arguments.artifacts);
-    sink.take_from(&paths);
-    let mut report = import(&paths, &options, &mut sink)?;
-    let would_add = sink.would_add().clone();
+    sink.take_from(&sources.paths);
+    let mut report = sources.import(&mut sink)?;
+    let would_add = arguments.dry_run.then(|| sink.would_add().clone());
     let elsewhere = sink.finish(&mut report)?;
-    // What came by standard input has no path that anybody knows.
-    let shown = |path: &mut PathBuf| {
-        if file.as_ref() == Some(path) {
+    sources.name_stdin(&mut report);
+    let done = Done { report, would_add, elsewhere };
+    if context.json {
+        output::json(&done.shape())?;
+    } else {
+        output::lines(&done.text())?;
+    }
+    Ok(if done.is_whole() { Answer::Done } else { Answer::No })
+}
+
+impl Arguments {
+    /// What is done with sources that changed.
+    fn changed(&self) -> Changed {
+        match (self.replace, self.as_new) {
+            (true, _) => Changed::Replace,
+            (_, true) => Changed::AsNew,
+            _ => Changed::AsItIs,
+        }
+    }
+}
+
+/// What is read, and how.
+struct Sources {
+    paths: Vec<PathBuf>,
+    options: Options,
+    /// Everything that comes by standard input, as a file: tables are read twice where they have several runs.
+    stdin: Option<NamedTempFile>,
+}
+
+impl Sources {
+    /// The sources of a call. A path that is not there is a mistake of the call: nothing else is begun.
+    fn of(arguments: &Arguments) -> Outcome<Self> {
+        let is_stdin = |path: &Path| path.as_os_str() == "-" && !path.exists();
+        for path in arguments.paths.iter().filter(|path| !is_stdin(path)) {
+            std::fs::metadata(path).map_err(Failure::io("open", path))?;
+        }
+        let stdin = match arguments.paths.iter().any(|path| is_stdin(path)) {
+            true => Some(kept_stdin()?),
+            false => None,
+        };
+        let file = stdin.as_ref().map(|file| file.path().to_path_buf());
+        let found = |path: &PathBuf| file.clone().filter(|_| is_stdin(path)).unwrap_or_else(|| path.clone());
+        let paths = arguments.paths.iter().map(found).collect();
+        Ok(Self { paths, options: options(arguments, file.clone()), stdin })
+    }
+
+    /// Gives all of them to a sink.
+    fn import(&self, sink: &mut Importing<'_>) -> Outcome<Report> {
+        match stepwell_import::import_with(&self.paths, &self.options, sink) {
+            Ok(report) => Ok(report),
+            Err(ImportError::Path { path, source }) => Err(Failure::io("open", &path)(source)),
+            Err(ImportError::Sink { run, from, error }) => {
+                let message = format!("run {run} from {}: {}", escape(&from), escape(&error.to_string()));
+                Err(Failure::hinted(message, "what was imported before it may be stored; import again to go on"))
+            }
+            Err(error) => Err(Failure::failed(escape(&error.to_string()))),
+        }
+    }
+
+    /// Refuses sources of more or less than one run before anything is stored.
+    fn check_that_one_run(&self, context: &Context) -> Outcome<()> {
+        let mut sink = Importing::new(context, true, None, Changed::AsItIs);
+        sink.only_count();
+        match self.import(&mut sink)?.runs() {
+            1 => Ok(()),
+            runs => Err(Failure::Usage(format!("--as names one run, and the paths have {}", count(runs)))),
+        }
+    }
+
+    /// Names standard input in the report as the caller did.
+    fn name_stdin(&self, report: &mut Report) {
+        let Some(file) = &self.stdin else { return };
+        let skipped = report.skipped.iter_mut().map(|skipped| &mut skipped.path);
+        let notes = report.notes.iter_mut().map(|(path, _)| path);
+        let named = report.paths.iter_mut().map(|named| &mut named.path);
+        for path in skipped.chain(notes).chain(named).filter(|path| path.as_path() == file.path()) {
             *path = PathBuf::from("-");
         }
-    };
-    report.skipped.iter_mut().for_each(|skipped| shown(&mut skipped.path));
-    report.notes.iter_mut().for_each(|(path, _)| shown(path));
-    report.paths.iter_mut().for_each(|named| shown(&mut named.path));
-    if context.json {
-        let mut shape = shape(&report, arguments.dry_run);
-        if arguments.dry_run {
-            shape["would_add"] = by_kind(&would_add);
-        }
-        shape["stored_elsewhere"] = Value::Object(kinds(&elsewhere));
-        output::json(&shape)?;
-    } else {
-        let would_add = arguments.dry_run.then_some(&would_add);
-        output::lines(&text(&report, would_add, &elsewhere))?;
     }
-    let is_whole = report.gave_nothing().next().is_none() && report.unread == 0 && report.refused == 0;
-    Ok(if is_whole { Answer::Done } else { Answer::No })
 }
 
 fn options(arguments: &Arguments, stdin: Option<PathBuf>) -> Options {
@@ -192,25 +224,59 @@ fn options(arguments: &Arguments, stdin: Option<PathBuf>) -> Options {
     }
 }
 
-fn import(paths: &[PathBuf], options: &Options, sink: &mut Importing<'_>) -> Outcome<Report> {
-    match stepwell_import::import_with(paths, options, sink) {
-        Ok(report) => Ok(report),
-        Err(ImportError::Path { path, source }) => Err(Failure::io("open", &path)(source)),
-        Err(ImportError::Sink { run, from, error }) => {
-            let message = format!("run {run} from {}: {}", escape(&from), escape(&error.to_string()));
-            Err(Failure::hinted(message, "what was imported before it may be stored; import again to go on"))
-        }
-        Err(error) => Err(Failure::failed(escape(&error.to_string()))),
-    }
-}
-
-/// Everything that comes by standard input, as a file: tables are read twice where they have several runs.
-fn kept_stdin() -> Outcome<tempfile::NamedTempFile> {
-    let mut file = tempfile::NamedTempFile::new()
+fn kept_stdin() -> Outcome<NamedTempFile> {
+    let mut file = NamedTempFile::new()
         .map_err(|error| Failure::failed(format!("cannot keep standard input in a file: {error}")))?;
     std::io::copy(&mut std::io::stdin().lock(), &mut file)
         .map_err(|error| Failure::failed(format!("cannot read standard input: {error}")))?;
     Ok(file)
+}
+
+/// What an import did.
+struct Done {
+    report: Report,
+    /// What a dry run would add; `None` of an import.
+    would_add: Option<Counts>,
+    /// What another import stored at the same time.
+    elsewhere: Counts,
+}
+
+impl Done {
+    /// Whether each named path gave something and nothing of it was unread or refused.
+    fn is_whole(&self) -> bool {
+        self.report.gave_nothing().next().is_none() && self.report.unread == 0 && self.report.refused == 0
+    }
+
+    fn shape(&self) -> Value {
+        let mut shape = shape(&self.report, self.would_add.is_some());
+        if let Some(would_add) = &self.would_add {
+            shape["would_add"] = by_kind(would_add);
+        }
+        shape["stored_elsewhere"] = Value::Object(kinds(&self.elsewhere));
+        shape
+    }
+
+    /// The answer for people.
+    fn text(&self) -> String {
+        let mut text = left_out(&self.report) + &shortfalls(&self.report);
+        text += &changes(&self.report.changed, self.would_add.is_some());
+        if !self.elsewhere.is_empty() {
+            text += &format!("another import stored {} at the same time\n", more_words(&self.elsewhere));
+        }
+        text + &self.total()
+    }
+
+    /// How much was found, and how much of it is new.
+    fn total(&self) -> String {
+        let Report { taken, added, .. } = &self.report;
+        let plain = |counts: &Counts| [Kind::Run, Kind::Series, Kind::Point].map(|kind| counts.get(kind));
+        match &self.would_add {
+            Some(would) if would.is_empty() => format!("found {}; nothing was stored\n", words(taken)),
+            Some(would) => format!("found {}; would add {}; nothing was stored\n", words(taken), words(would)),
+            None if plain(taken) == plain(added) => format!("imported {}\n", words(taken)),
+            None => format!("found {}; new: {}\n", words(taken), words(added)),
+        }
+    }
 }
 
 fn shape(report: &Report, dry_run: bool) -> Value {
@@ -269,29 +335,35 @@ fn words(counts: &Counts) -> String {
     all.collect::<Vec<_>>().join(", ")
 }
 
-/// The answer for people. `would_add` is what a dry run would add.
-fn text(report: &Report, would_add: Option<&Counts>, elsewhere: &Counts) -> String {
-    let mut text = String::new();
-    for skipped in report.skipped.iter().take(SKIPPED_SHOWN) {
+/// The first places that were skipped, and the first notes.
+fn left_out(report: &Report) -> String {
+    let skipped = |skipped: &Skipped| {
         let at = skipped.offset.map(|offset| format!(" at byte {}", count(offset))).unwrap_or_default();
         let path = escape(&skipped.path.to_string_lossy());
         let what = match skipped.kind {
             Kind::Place | Kind::File => String::new(),
             kind => format!(", {}", plural(skipped.count, kind.name(), kind.plural())),
         };
-        text += &format!("skipped {path}{at}{what}: {}\n", escape(&skipped.reason));
+        format!("skipped {path}{at}{what}: {}\n", escape(&skipped.reason))
+    };
+    let note =
+        |(path, note): &(PathBuf, String)| format!("note on {}: {}\n", escape(&path.to_string_lossy()), escape(note));
+    first_lines(&report.skipped, skipped, "more") + &first_lines(&report.notes, note, "more notes")
+}
+
+/// The first lines of a list, and how many more there are.
+fn first_lines<T>(all: &[T], line: impl Fn(&T) -> String, more: &str) -> String {
+    let mut text: String = all.iter().take(SKIPPED_SHOWN).map(line).collect();
+    if all.len() > SKIPPED_SHOWN {
+        let number = count((all.len() - SKIPPED_SHOWN) as u64);
+        text += &format!("… and {number} {more}; --json lists them all\n");
     }
-    if report.skipped.len() > SKIPPED_SHOWN {
-        let more = count((report.skipped.len() - SKIPPED_SHOWN) as u64);
-        text += &format!("… and {more} more; --json lists them all\n");
-    }
-    for (path, note) in report.notes.iter().take(SKIPPED_SHOWN) {
-        text += &format!("note on {}: {}\n", escape(&path.to_string_lossy()), escape(note));
-    }
-    if report.notes.len() > SKIPPED_SHOWN {
-        let more = count((report.notes.len() - SKIPPED_SHOWN) as u64);
-        text += &format!("… and {more} more notes; --json lists them all\n");
-    }
+    text
+}
+
+/// What gave less than it should: named paths, sources that were refused, and those that could not be read.
+fn shortfalls(report: &Report) -> String {
+    let mut text = String::new();
     for named in report.paths.iter().filter(|named| !named.unrecognised.is_empty()) {
         let path = escape(&named.path.to_string_lossy());
         text += &format!("no logs known here in {path}: {}\n", unrecognised(named));
@@ -311,17 +383,6 @@ fn text(report: &Report, would_add: Option<&Counts>, elsewhere: &Counts) -> Stri
         text += "no log was recognised; known are TensorBoard event files, mlruns folders, mlflow.db, .wandb, DVCLive, \
                  trainer_state.json, CSV, JSON lines, JSON and Parquet\n";
     }
-    text += &changes(&report.changed, would_add.is_some());
-    if !elsewhere.is_empty() {
-        text += &format!("another import stored {} at the same time\n", more_words(elsewhere));
-    }
-    let plain = |counts: &Counts| [Kind::Run, Kind::Series, Kind::Point].map(|kind| counts.get(kind));
-    text += &match would_add {
-        Some(would) if would.is_empty() => format!("found {}; nothing was stored\n", words(&report.taken)),
-        Some(would) => format!("found {}; would add {}; nothing was stored\n", words(&report.taken), words(would)),
-        None if plain(&report.taken) == plain(&report.added) => format!("imported {}\n", words(&report.taken)),
-        None => format!("found {}; new: {}\n", words(&report.taken), words(&report.added)),
-    };
     text
 }
 

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use stepwell::limits::{PARAM_VALUE_CHARS_MAX, TAG_VALUE_CHARS_MAX, check_chars, check_key};
-use stepwell::{ExperimentId, NewRun, Options, Point, RunEdit, RunSnapshot, RunStatus, TailMode, now_ms};
+use stepwell::{ExperimentId, NewRun, Options, Point, RunEdit, RunSnapshot, RunStatus, RunWriter, TailMode, now_ms};
 
 use crate::context::Context;
 use crate::failure::{Answer, Failure, Outcome};
@@ -126,15 +126,27 @@ fn parse_value(text: &str) -> Outcome<(String, f64)> {
     }
 }
 
-/// The whole numbers among some values that no float can represent, as they were given, each with the value that is
-/// logged for it.
-fn rounded(words: &[String], values: &[(String, f64)]) -> Vec<(String, f64)> {
-    let is_other = |word: &str, value: f64| {
-        let given = word.rsplit_once('=').and_then(|(_, given)| given.trim().parse::<i128>().ok());
-        given.is_some_and(|given| value as i128 != given)
+/// The values of a call.
+fn parse_values(words: &[String], arguments: &Arguments) -> Outcome<Vec<(String, f64)>> {
+    let value = |word: &String| {
+        parse_value(word).map_err(|failure| match failure {
+            Failure::Usage(why) if arguments.finish.is_some() && !word.contains('=') => {
+                Failure::Usage(format!("{why}; a status after --finish is FINISHED, FAILED or KILLED"))
+            }
+            failure => failure,
+        })
     };
-    let both = words.iter().zip(values).filter(|(word, (_, value))| is_other(word, *value));
-    both.map(|(word, (_, value))| (word.clone(), *value)).collect()
+    words.iter().map(value).collect()
+}
+
+/// Refuses two values of one param or tag.
+fn check_once(kind: &str, pairs: &[(String, String)]) -> Outcome<()> {
+    for (at, (key, value)) in pairs.iter().enumerate() {
+        if let Some((_, other)) = pairs[..at].iter().find(|(known, other)| known == key && other != value) {
+            return Err(Failure::Usage(format!("{kind} {key:?} is given twice, as {other:?} and as {value:?}")));
+        }
+    }
+    Ok(())
 }
 
 /// The run that a call names. A first argument that can be read as a value names no run, unless a run has that name.
@@ -176,105 +188,129 @@ fn next_step(run: &RunSnapshot, values: &[(String, f64)]) -> Outcome<i64> {
 }
 
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
-    let (name, words) = match &arguments.words[..] {
-        words if arguments.new => (None, words),
-        [run, words @ ..] => (Some(run), words),
-        [] => return Err(Failure::Usage("name a run, or begin one with --new".into())),
-    };
-    let says_nothing = words.is_empty() && arguments.param.is_empty() && arguments.tag.is_empty();
-    if name.is_some_and(|name| parse_value(name).is_err())
-        && says_nothing
-        && arguments.name.is_none()
-        && arguments.finish.is_none()
-    {
-        let why = "nothing to log: give KEY=VALUE, --param, --tag, --name or --finish";
-        return Err(Failure::Usage(why.into()));
-    }
-    let known = match name {
-        Some(name) => Some(named(context, name)?),
-        None => None,
-    };
-    let mut values = Vec::with_capacity(words.len());
-    for word in words {
-        values.push(parse_value(word).map_err(|failure| match failure {
-            Failure::Usage(why) if arguments.finish.is_some() && !word.contains('=') => {
-                Failure::Usage(format!("{why}; a status after --finish is FINISHED, FAILED or KILLED"))
-            }
-            failure => failure,
-        })?);
-    }
-    for (kind, pairs) in [("param", &arguments.param), ("tag", &arguments.tag)] {
-        for (at, (key, value)) in pairs.iter().enumerate() {
-            if let Some((_, other)) = pairs[..at].iter().find(|(known, other)| known == key && other != value) {
-                return Err(Failure::Usage(format!("{kind} {key:?} is given twice, as {other:?} and as {value:?}")));
-            }
-        }
-    }
-    let mut edits: Vec<RunEdit> = Vec::new();
-    let step = match (arguments.step, &known) {
-        (Some(step), _) => step,
-        (None, Some(run)) => next_step(run, &values)?,
-        (None, None) => 0,
-    };
-    // A process that logs a handful of points is better off without a mapped tail of its own.
-    let options = Options { tail: TailMode::Written, ..Options::default() };
-    let mut writer = match &known {
-        None => {
-            let workspace = context.open_or_create(options)?;
-            let experiment = match &arguments.experiment {
-                Some(name) => find::experiment_or_create(&workspace, name)?,
-                None => ExperimentId::DEFAULT,
-            };
-            let user = std::env::var("USER").unwrap_or_default();
-            let name = arguments.name.clone().unwrap_or_default();
-            let (params, tags) = (arguments.param.clone(), arguments.tag.clone());
-            workspace.create_run(experiment, NewRun { name, user, params, tags, ..NewRun::default() })?
-        }
-        Some(run) => {
-            let workspace = context.open_or_create(options)?;
-            let owned = |pair: &(String, String)| pair.clone();
-            edits.extend(arguments.param.iter().map(owned).map(|(key, value)| RunEdit::Param(key, value)));
-            edits.extend(arguments.tag.iter().map(owned).map(|(key, value)| RunEdit::Tag(key, value)));
-            edits.extend(arguments.name.iter().map(|name| RunEdit::Name(name.clone())));
-            workspace.writer(run.id())?
-        }
-    };
-    let rounded = rounded(words, &values);
+    let entry = Entry::read(context, arguments)?;
+    let mut writer = entry.writer(context)?;
     let id = writer.run_id().to_string();
-    let timestamp_ms = Some(arguments.timestamp.unwrap_or_else(now_ms));
-    let mut log = || {
-        let mut points = Vec::with_capacity(values.len());
-        for (key, value) in &values {
-            points.push((writer.metric(key)?, Point { step, timestamp_ms, value: *value }));
-        }
-        writer.log_batch(&points, &edits)
-    };
-    log().map_err(|error| match &known {
-        None => Failure::hinted(
-            output::escape(&error.to_string()),
-            format!("run {id} has begun, without these values; log them to it by `stepwell log {id} KEY=VALUE`"),
-        ),
-        Some(_) => error.into(),
-    })?;
+    entry.log(&mut writer)?;
     if let Some(status) = arguments.finish {
         writer.finish(status).map_err(|error| {
             let hint = format!("all else was logged to run {id}; `stepwell log {id} --finish` tries to end it again");
             Failure::hinted(output::escape(&error.to_string()), hint)
         })?;
     }
-    if context.json {
-        let step = (!values.is_empty()).then_some(step);
-        let rounded = rounded.iter().map(|(given, value)| json!({"given": given, "logged": value}));
-        output::json(&json!({"run_id": id, "step": step, "rounded": rounded.collect::<Vec<_>>()}))?;
-    } else {
-        for (given, value) in &rounded {
-            let logged = output::Value(*value);
-            let _ =
-                writeln!(std::io::stderr(), "note: {} is logged as {logged}, the nearest float", output::escape(given));
-        }
-        output::lines(&format!("{id}\n"))?;
-    }
+    entry.report(context, &id)?;
     Ok(Answer::Done)
+}
+
+/// What a call logs, and to which run.
+struct Entry<'a> {
+    arguments: &'a Arguments,
+    /// The run; `None` if a new one begins.
+    known: Option<RunSnapshot>,
+    /// The values as they were given.
+    words: &'a [String],
+    values: Vec<(String, f64)>,
+    step: i64,
+}
+
+impl<'a> Entry<'a> {
+    /// Reads the call and finds its run. Nothing is changed yet, so that a mistake leaves no run behind.
+    fn read(context: &Context, arguments: &'a Arguments) -> Outcome<Self> {
+        let (name, words) = match &arguments.words[..] {
+            words if arguments.new => (None, words),
+            [run, words @ ..] => (Some(run), words),
+            [] => return Err(Failure::Usage("name a run, or begin one with --new".into())),
+        };
+        let has_metadata = !arguments.param.is_empty() || !arguments.tag.is_empty() || arguments.name.is_some();
+        let has_anything = !words.is_empty() || has_metadata || arguments.finish.is_some();
+        if !has_anything && name.is_some_and(|name| parse_value(name).is_err()) {
+            let why = "nothing to log: give KEY=VALUE, --param, --tag, --name or --finish";
+            return Err(Failure::Usage(why.into()));
+        }
+        let known = name.map(|name| named(context, name)).transpose()?;
+        let values = parse_values(words, arguments)?;
+        check_once("param", &arguments.param)?;
+        check_once("tag", &arguments.tag)?;
+        let step = match (arguments.step, &known) {
+            (Some(step), _) => step,
+            (None, Some(run)) => next_step(run, &values)?,
+            (None, None) => 0,
+        };
+        Ok(Self { arguments, known, words, values, step })
+    }
+
+    /// A writer of the run; begins the run if it is new, with its params and tags.
+    fn writer(&self, context: &Context) -> Outcome<RunWriter> {
+        // A process that logs a handful of points is better off without a mapped tail of its own.
+        let workspace = context.open_or_create(Options { tail: TailMode::Written, ..Options::default() })?;
+        if let Some(run) = &self.known {
+            return Ok(workspace.writer(run.id())?);
+        }
+        let experiment = match &self.arguments.experiment {
+            Some(name) => find::experiment_or_create(&workspace, name)?,
+            None => ExperimentId::DEFAULT,
+        };
+        let user = std::env::var("USER").unwrap_or_default();
+        let name = self.arguments.name.clone().unwrap_or_default();
+        let (params, tags) = (self.arguments.param.clone(), self.arguments.tag.clone());
+        Ok(workspace.create_run(experiment, NewRun { name, user, params, tags, ..NewRun::default() })?)
+    }
+
+    /// The params, tags and name that a known run gets. A new run has them from its beginning.
+    fn edits(&self) -> Vec<RunEdit> {
+        if self.known.is_none() {
+            return Vec::new();
+        }
+        let Arguments { param, tag, name, .. } = self.arguments;
+        let params = param.iter().cloned().map(|(key, value)| RunEdit::Param(key, value));
+        let tags = tag.iter().cloned().map(|(key, value)| RunEdit::Tag(key, value));
+        params.chain(tags).chain(name.iter().cloned().map(RunEdit::Name)).collect()
+    }
+
+    /// Logs the values and the edits together.
+    fn log(&self, writer: &mut RunWriter) -> Outcome<()> {
+        let timestamp_ms = Some(self.arguments.timestamp.unwrap_or_else(now_ms));
+        let id = writer.run_id().to_string();
+        let mut log = || {
+            let mut points = Vec::with_capacity(self.values.len());
+            for (key, value) in &self.values {
+                points.push((writer.metric(key)?, Point { step: self.step, timestamp_ms, value: *value }));
+            }
+            writer.log_batch(&points, &self.edits())
+        };
+        log().map_err(|error| match &self.known {
+            None => Failure::hinted(
+                output::escape(&error.to_string()),
+                format!("run {id} has begun, without these values; log them to it by `stepwell log {id} KEY=VALUE`"),
+            ),
+            Some(_) => error.into(),
+        })
+    }
+
+    /// The whole numbers among the values that no float can represent, as they were given, each with the value that is
+    /// logged for it.
+    fn rounded(&self) -> impl Iterator<Item = (&str, f64)> {
+        let both = self.words.iter().zip(&self.values).map(|(word, (_, value))| (word.as_str(), *value));
+        both.filter(|(word, value)| {
+            let given = word.rsplit_once('=').and_then(|(_, given)| given.trim().parse::<i128>().ok());
+            given.is_some_and(|given| *value as i128 != given)
+        })
+    }
+
+    /// Prints the run's id, and which values were rounded.
+    fn report(&self, context: &Context, id: &str) -> Outcome<()> {
+        if context.json {
+            let step = (!self.values.is_empty()).then_some(self.step);
+            let rounded: Vec<_> =
+                self.rounded().map(|(given, value)| json!({"given": given, "logged": value})).collect();
+            return output::json(&json!({"run_id": id, "step": step, "rounded": rounded}));
+        }
+        for (given, value) in self.rounded() {
+            let (given, logged) = (output::escape(given), output::Value(value));
+            let _ = writeln!(std::io::stderr(), "note: {given} is logged as {logged}, the nearest float");
+        }
+        output::lines(&format!("{id}\n"))
+    }
 }
 
 #[cfg(test)]

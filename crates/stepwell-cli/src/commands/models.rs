@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::failure::{Answer, Failure, Outcome};
 use crate::find::hint;
 use crate::left_out;
-use crate::output::{self, count, escape, plural, table_of};
+use crate::output::{self, Facts, count, escape, table_of};
 use crate::table::Column;
 use crate::time::{moment, zone_name};
 
@@ -81,9 +81,8 @@ fn list(context: &Context, registry: &Registry, all: bool) -> Outcome {
     if registry.models.is_empty() && (registry.gone.is_empty() || !all) {
         text = "no model is registered\n".to_owned();
     }
-    let gone = registry.gone.len() as u64;
-    if gone > 0 && !all {
-        text += &format!("{} not listed; --all lists all\n", plural(gone, "deleted model is", "deleted models are"));
+    if !all {
+        text += &output::not_listed(registry.gone.len() as u64, "deleted model is", "deleted models are");
     }
     output::lines(&text)?;
     Ok(Answer::Done)
@@ -110,38 +109,48 @@ fn aliases_of(model: &Model, number: u64) -> impl Iterator<Item = &String> {
 }
 
 fn show(context: &Context, registry: &Registry, name: &str, all: bool) -> Outcome {
-    let Some(model) = registry.models.get(name) else {
-        let gone = registry.gone.values().filter(|gone| all && gone.name == name).map(shape_gone).collect::<Vec<_>>();
-        if !gone.is_empty() && context.json {
-            output::json(&gone)?;
-            return Ok(Answer::Done);
+    match registry.models.get(name) {
+        Some(model) if context.json => output::json(&shape(name, model, all))?,
+        Some(model) => output::lines(&text(name, model, all))?,
+        None => {
+            let gone: Vec<&Gone> = registry.gone.values().filter(|gone| gone.name == name).collect();
+            if gone.is_empty() || !all || !context.json {
+                return Err(unknown(registry, name, !gone.is_empty()));
+            }
+            output::json(&gone.into_iter().map(shape_gone).collect::<Vec<_>>())?;
         }
-        let was = registry.gone.values().any(|gone| gone.name == name);
-        let otherwise =
-            if was { "it was deleted; `stepwell models --all` says by whom" } else { "`stepwell models` lists them" };
-        let hint = hint(name, registry.models.keys().map(String::as_str), otherwise);
-        return Err(Failure::hinted(format!("no registered model {name:?}"), hint));
-    };
-    if context.json {
-        output::json(&shape(name, model, all))?;
-        return Ok(Answer::Done);
     }
-    let mut text = format!("model       {}\n", escape(name));
-    let mut word = |name: &str, value: String| {
-        if !value.is_empty() {
-            text += &format!("{name:<12}{value}\n");
-        }
+    Ok(Answer::Done)
+}
+
+/// The failure that no model has this name.
+fn unknown(registry: &Registry, name: &str, was_deleted: bool) -> Failure {
+    let otherwise = match was_deleted {
+        true => "it was deleted; `stepwell models --all` says by whom",
+        false => "`stepwell models` lists them",
     };
+    let hint = hint(name, registry.models.keys().map(String::as_str), otherwise);
+    Failure::hinted(format!("no registered model {name:?}"), hint)
+}
+
+/// A model for people: what is known of it, its versions, and its deleted versions.
+fn text(name: &str, model: &Model, all: bool) -> String {
+    let mut facts = Facts::default();
     let at = |ms: i64| if ms == 0 { String::new() } else { format!("{} {}", moment(ms), zone_name()) };
-    word("about", escape(&model.description));
-    word("created", at(model.created_ms));
-    word("created by", escape(&model.user));
-    word("changed", at(model.updated_ms));
+    facts.add("model", escape(name));
+    facts.add("about", escape(&model.description));
+    facts.add("created", at(model.created_ms));
+    facts.add("created by", escape(&model.user));
+    facts.add("changed", at(model.updated_ms));
     for (key, value) in &model.tags {
-        word("tag", format!("{} = {}", escape(key), escape(value)));
+        facts.add("tag", format!("{} = {}", escape(key), escape(value)));
     }
+    facts.into_text() + &versions(model) + &deleted_versions(model, all)
+}
+
+fn versions(model: &Model) -> String {
     let changed = format!("changed ({})", zone_name());
-    let mut rows = table_of(vec![
+    let columns = vec![
         Column::number("version"),
         Column::whole("stage"),
         Column::text("stage by").at_least(8),
@@ -150,11 +159,11 @@ fn show(context: &Context, registry: &Registry, name: &str, all: bool) -> Outcom
         Column::text("of").rank(3),
         Column::text("tags").rank(4),
         Column::text("created by").rank(5),
-    ]);
-    for (number, version) in &model.versions {
+    ];
+    let row = |(number, version): (&u64, &Version)| {
         let tags: Vec<String> =
             version.tags.iter().map(|(key, value)| format!("{}={}", escape(key), escape(value))).collect();
-        rows.add_row([
+        [
             number.to_string(),
             version.stage.as_str().to_owned(),
             escape(&version.stage_by),
@@ -163,23 +172,21 @@ fn show(context: &Context, registry: &Registry, name: &str, all: bool) -> Outcom
             escape(of(version)),
             tags.join(", "),
             escape(&version.user),
-        ]);
-    }
-    if !model.versions.is_empty() {
-        text += &format!("\n{rows}\n");
-    }
+        ]
+    };
+    output::section(columns, model.versions.iter().map(row))
+}
+
+fn deleted_versions(model: &Model, all: bool) -> String {
     let deleted = &model.deleted_versions;
-    if all {
-        for (number, version) in deleted {
-            let by = if version.by.is_empty() { String::new() } else { format!(" by {}", escape(&version.by)) };
-            text += &format!("version {number} was deleted{by}\n");
-        }
-    } else if !deleted.is_empty() {
-        let versions = plural(deleted.len() as u64, "deleted version is", "deleted versions are");
-        text += &format!("{versions} not listed; --all lists all\n");
+    if !all {
+        return output::not_listed(deleted.len() as u64, "deleted version is", "deleted versions are");
     }
-    output::lines(&text)?;
-    Ok(Answer::Done)
+    let line = |number: u64, by: &str| {
+        let by = if by.is_empty() { String::new() } else { format!(" by {}", escape(by)) };
+        format!("version {number} was deleted{by}\n")
+    };
+    deleted.iter().map(|(number, version)| line(*number, &version.by)).collect()
 }
 
 /// What a version is of: its run, else its logged model, else its source.

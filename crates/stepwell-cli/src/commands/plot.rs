@@ -1,21 +1,21 @@
 //! `stepwell plot RUN… --key KEY`: curves in the terminal or as a picture.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod drawing;
+
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use glob::Pattern;
 use serde_json::json;
-use stepwell::RunSnapshot;
+use stepwell::{RunSnapshot, Workspace};
 
+use crate::commands::plot::drawing::Drawing;
 use crate::context::{self, Context};
 use crate::failure::{Answer, Failure, Outcome};
 use crate::left_out;
-use crate::output::{self, escape, escape_middle, escape_short};
-use crate::plot::curve::Curve;
-use crate::plot::panel::{Panel, horizontal};
+use crate::output::{self, escape};
 use crate::plot::picture::{PANELS_MAX, Picture, Size};
 use crate::plot::scale::Horizontal;
 use crate::plot::terminal::{self, Frame};
@@ -144,34 +144,15 @@ fn view(arguments: &Arguments) -> Outcome<View> {
     Ok(view)
 }
 
-/// What is drawn, and what there is to say about it.
-struct Drawing {
-    title: String,
-    panels: Vec<Panel>,
-    /// What the legend says of each number of a curve; empty where there is nothing to tell apart.
-    legend: Vec<String>,
-    notes: Vec<String>,
-    /// Whether a run or a metric that was named gave nothing.
-    lacking: bool,
-}
-
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
-    let picture = match &arguments.output {
-        Some(path) => Some((path, kind(path)?)),
+    let file = match &arguments.output {
+        Some(path) => Some((path.as_path(), kind(path)?)),
         None => None,
     };
     let mut view = view(arguments)?;
     let workspace = context.open()?;
-    let mut runs = Vec::with_capacity(arguments.runs.len());
-    let mut ids = BTreeSet::new();
-    for argument in &arguments.runs {
-        let run = context::run(&workspace, argument)?;
-        if ids.insert(run.id().clone()) {
-            left_out::tell(run.damage());
-            runs.push(run);
-        }
-    }
-    let keys = keys(&runs, &arguments.key)?;
+    let runs = runs(&workspace, &arguments.runs)?;
+    let keys = drawing::keys(&runs, &arguments.key)?;
     let panels = if arguments.together { 1 } else { keys.len() };
     if panels > PANELS_MAX {
         return Err(Failure::Usage(format!(
@@ -180,47 +161,68 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     }
     let size = arguments.size.unwrap_or(Size::of(panels));
     let width = arguments.width.or_else(output::width).map_or(WIDTH, usize::from);
-    view.pixels = if picture.is_some() { Picture::pixels(size, panels) } else { 2 * width };
-    let mut drawing = read(&runs, &keys, arguments, view)?;
-    let nothing = drawing.panels.iter().all(Panel::is_empty);
-    let answer = if drawing.lacking || nothing { Answer::No } else { Answer::Done };
-    if let Some((path, kind)) = picture {
-        let Drawing { title, panels, legend, .. } = &drawing;
-        let picture = Picture { title: title.clone(), panels, legend, view, size };
-        let fonts = picture.fonts()?;
-        let svg = picture.svg(&fonts)?;
-        let file = match kind {
-            Kind::Svg => svg.into_bytes(),
-            Kind::Png => {
-                let png = fonts.png(&svg)?;
-                drawing.notes.extend(missing(&fonts.missing()));
-                png
-            }
-        };
-        fs::write(path, file).map_err(Failure::io("write", path))?;
+    view.pixels = if file.is_some() { Picture::pixels(size, panels) } else { 2 * width };
+    let mut drawing = Drawing::read(&runs, &keys, arguments.together, view)?;
+    let answer = if drawing.is_whole() { Answer::Done } else { Answer::No };
+    if let Some((path, kind)) = file {
+        write_picture(&mut drawing, view, size, kind, path)?;
     }
     if context.json {
         print_json(&drawing, arguments.output.as_deref())?;
         return Ok(answer);
     }
-    let text = match picture {
-        Some((path, _)) => format!("drew {}\n", escape(&path.display().to_string())),
+    match file {
+        Some((path, _)) => output::lines(&format!("drew {}\n", escape(&path.display().to_string())))?,
         None => {
             let rows = if panels > 1 { ROWS.1 } else { ROWS.0 };
             let height = usize::from(arguments.height.unwrap_or(rows));
             let frame = Frame { width, height, colours: output::colours(), view };
-            // There is no pale ink in a terminal.
-            drawing.panels.iter_mut().flat_map(|panel| &mut panel.curves).for_each(|(_, curve)| curve.raw.clear());
-            let title = if drawing.title.is_empty() { String::new() } else { format!("{}\n", drawing.title) };
-            format!("{title}{}", terminal::draw(&drawing.panels, &drawing.legend, frame))
+            output::lines(&in_terminal(&mut drawing, frame))?;
         }
-    };
-    output::lines(&text)?;
+    }
     let mut err = std::io::stderr().lock();
     for note in drawing.notes {
         let _ = writeln!(err, "note: {note}");
     }
     Ok(answer)
+}
+
+/// The runs that the arguments name, each once; tells what of them cannot be read.
+fn runs(workspace: &Workspace, arguments: &[String]) -> Outcome<Vec<RunSnapshot>> {
+    let mut runs = Vec::with_capacity(arguments.len());
+    let mut ids = BTreeSet::new();
+    for argument in arguments {
+        let run = context::run(workspace, argument)?;
+        if ids.insert(run.id().clone()) {
+            left_out::tell(run.damage());
+            runs.push(run);
+        }
+    }
+    Ok(runs)
+}
+
+/// Draws the picture and writes its file; notes characters that no font has.
+fn write_picture(drawing: &mut Drawing, view: View, size: Size, kind: Kind, path: &Path) -> Outcome<()> {
+    let picture =
+        Picture { title: drawing.title.clone(), panels: &drawing.panels, legend: &drawing.legend, view, size };
+    let fonts = picture.fonts()?;
+    let svg = picture.svg(&fonts)?;
+    let file = match kind {
+        Kind::Svg => svg.into_bytes(),
+        Kind::Png => {
+            let png = fonts.png(&svg)?;
+            drawing.notes.extend(missing(&fonts.missing()));
+            png
+        }
+    };
+    fs::write(path, file).map_err(Failure::io("write", path))
+}
+
+/// The drawing as text. There is no pale ink in a terminal, so a smoothed curve is drawn alone.
+fn in_terminal(drawing: &mut Drawing, frame: Frame) -> String {
+    drawing.panels.iter_mut().flat_map(|panel| &mut panel.curves).for_each(|(_, curve)| curve.raw.clear());
+    let title = if drawing.title.is_empty() { String::new() } else { format!("{}\n", drawing.title) };
+    format!("{title}{}", terminal::draw(&drawing.panels, &drawing.legend, frame))
 }
 
 fn print_json(drawing: &Drawing, file: Option<&Path>) -> Outcome<()> {
@@ -261,135 +263,4 @@ fn missing(missing: &[char]) -> Option<String> {
             output::plural(missing.len() as u64, "character of the text", "characters of the text")
         )
     })
-}
-
-/// The metrics that the arguments name, each with whether a pattern named it: in order of the arguments, and for a
-/// pattern in order of the keys.
-fn keys(runs: &[RunSnapshot], arguments: &[String]) -> Outcome<Vec<Named>> {
-    let mut named: Vec<Named> = Vec::new();
-    let mut add = |key: &str, pattern: bool| {
-        if !named.iter().any(|other| other.key == key) {
-            named.push(Named { key: key.to_owned(), pattern });
-        }
-    };
-    for argument in arguments {
-        let has = runs.iter().any(|run| run.series().contains_key(argument));
-        let pattern = argument.contains(['*', '?', '[']);
-        if has || !pattern {
-            // A name wins over a pattern, as keys may have any characters.
-            add(argument, false);
-            continue;
-        }
-        let pattern = Pattern::new(argument)
-            .map_err(|error| Failure::Usage(format!("--key {argument:?} is not a pattern: {}", error.msg)))?;
-        let matching: BTreeSet<&str> =
-            runs.iter().flat_map(RunSnapshot::keys).filter(|key| pattern.matches(key)).collect();
-        if matching.is_empty() {
-            add(argument, false);
-        }
-        matching.into_iter().for_each(|key| add(key, true));
-    }
-    Ok(named)
-}
-
-/// A metric to draw.
-struct Named {
-    key: String,
-    /// Whether a pattern named it.
-    pattern: bool,
-}
-
-/// What runs are called: by name, with the beginning of the id where names are missing or alike.
-fn labels(runs: &[RunSnapshot]) -> Vec<String> {
-    let mut uses: BTreeMap<&str, usize> = BTreeMap::new();
-    for run in runs {
-        *uses.entry(run.state().name()).or_default() += 1;
-    }
-    runs.iter()
-        .map(|run| {
-            let id: String = run.id().as_str().chars().take(12).collect();
-            match run.state().name() {
-                "" => id,
-                name if uses[name] > 1 => format!("{} ({id})", escape_middle(name, 300)),
-                name => escape_middle(name, 300),
-            }
-        })
-        .collect()
-}
-
-/// Reads the curves. A run that lacks a metric is noted; that all lack all is an error.
-fn read(runs: &[RunSnapshot], keys: &[Named], arguments: &Arguments, view: View) -> Outcome<Drawing> {
-    let names = labels(runs);
-    let together = arguments.together;
-    let mut panels: Vec<Panel> = Vec::new();
-    if together {
-        panels.push(Panel::default());
-    } else {
-        let titled = |key: &Named| if keys.len() > 1 { escape_short(&key.key, 200) } else { String::new() };
-        panels.extend(keys.iter().map(|key| Panel { title: titled(key), ..Panel::default() }));
-    }
-    let (mut notes, mut legend, mut missing, mut lacking) = (Vec::new(), Vec::new(), None, false);
-    let mut found = vec![false; keys.len()];
-    for (number, (run, name)) in runs.iter().zip(&names).enumerate() {
-        let (mut has, mut lacks) = (0, 0);
-        for (index, Named { key, pattern }) in keys.iter().enumerate() {
-            if let Err(failure) = context::check_metric(run, key) {
-                if *pattern {
-                    lacks += 1;
-                } else {
-                    notes.push(format!("{name} has no metric {key:?}"));
-                }
-                missing.get_or_insert(failure);
-                continue;
-            }
-            (has, found[index]) = (has + 1, true);
-            let label = match (keys.len(), runs.len()) {
-                (1, _) => name.clone(),
-                (_, 1) => escape_short(key, 200),
-                _ => format!("{name} {}", escape_short(key, 200)),
-            };
-            let curve = Curve::read(run, key, label.clone(), view)?;
-            notes.extend(curve.note());
-            left_out::tell(&curve.left_out);
-            let place = if together { legend.len() } else { number };
-            if together {
-                legend.push(label);
-            }
-            panels[if together { 0 } else { index }].curves.push((place, curve));
-        }
-        if lacks > 0 {
-            let all = keys.iter().filter(|key| key.pattern).count();
-            notes.push(format!("{name} lacks {lacks} of the {all} metrics that match"));
-        }
-        lacking |= has == 0;
-    }
-    lacking |= found.contains(&false);
-    if let Some(failure) = missing.filter(|_| !found.contains(&true)) {
-        return Err(failure);
-    }
-    let x = horizontal(&panels, &view);
-    for panel in &panels {
-        let axes = panel.axes(x, &view);
-        let hidden = panel.curves.iter().filter(|(_, curve)| !curve.is_empty() && !axes.shows(curve));
-        notes.extend(hidden.map(|(_, curve)| format!("{}: no value between --y-min and --y-max", curve.label)));
-    }
-    if !together {
-        legend = names.clone();
-    }
-    let key = escape_short(&keys[0].key, 200);
-    let title = match (&keys, &names[..]) {
-        ([_], [only]) => format!("{key} of {only}"),
-        ([_], _) => key,
-        (_, [only]) => only.clone(),
-        _ => String::new(),
-    };
-    let title = match view.smooth {
-        Some(weight) if title.is_empty() => format!("smoothed by {weight}"),
-        Some(weight) => format!("{title}, smoothed by {weight}"),
-        None => title,
-    };
-    if legend.len() == 1 {
-        legend.clear();
-    }
-    Ok(Drawing { title, panels, legend, notes, lacking })
 }

@@ -3,12 +3,12 @@
 mod beside;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 
-use stepwell::{RunSummary, SeriesStats};
+use stepwell::{RunSnapshot, RunSummary, SeriesStats, Workspace};
 
 use crate::artifacts;
 use crate::commands::runs::duration;
@@ -16,7 +16,7 @@ use crate::commands::show::beside::Beside;
 use crate::context::{self, Context};
 use crate::failure::{Answer, Outcome};
 use crate::left_out;
-use crate::output::{self, count, escape, rounded, table_of};
+use crate::output::{self, Facts, count, escape, rounded};
 use crate::shape::{RunShape, StatsShape};
 use crate::table::Column;
 use crate::time::{moment, zone_name};
@@ -54,86 +54,97 @@ struct Shown<'a> {
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let workspace = context.open()?;
     let snapshot = context::run(&workspace, &arguments.run)?;
-    let mut reader = snapshot.salvage();
-    let mut run = reader.summary()?;
-    let left_out = [snapshot.damage(), &reader.messages(), &workspace.damage_of_registry()?].concat();
-    left_out::tell(&left_out);
-    let marked = run.deleted;
-    // As `runs` counts: by the run's own mark, or with its experiment.
-    run.deleted = workspace.counts_as_deleted(snapshot.state())?;
-    let experiment = match workspace.experiments().get(run.experiment_id) {
-        Ok(known) => known.name,
-        Err(_) => snapshot.state().experiment_name.clone(),
-    };
-    let folder = match &arguments.artifacts_destination {
-        Some(named) => Ok(named.clone()),
-        None => artifacts::folder(workspace.root()),
-    };
-    if let Err(failure) = &folder {
-        left_out::tell(&[format!("artifacts: {failure}")]);
-    }
-    let beside = Beside::read(&workspace, snapshot.state(), folder.ok().as_deref())?;
+    let found = Found::read(&workspace, &snapshot, arguments.artifacts_destination.as_deref())?;
     if context.json {
-        output::json(&Shown {
-            run: RunShape::from(&run),
-            experiment: &experiment,
-            points: snapshot.points(),
-            deletion_by: snapshot.state().deletion_by(),
-            series: run.metrics.iter().map(|(key, stats)| (key.as_str(), stats.into())).collect(),
-            left_out: &left_out,
-            beside: &beside,
-        })?;
-        return Ok(Answer::Done);
+        output::json(&found.shape())?;
+    } else {
+        output::lines(&found.text())?;
     }
-    let deleted = match (run.deleted, marked) {
-        (false, _) => "",
-        (true, true) => ", deleted",
-        (true, false) => ", deleted with its experiment",
-    };
-    let mut text = format!("run         {}\n", run.run_id);
-    let mut word = |name: &str, value: String| {
-        if !value.is_empty() {
-            text += &format!("{name:<12}{value}\n");
-        }
-    };
-    let time = |ms: Option<i64>| ms.map(|ms| format!("{} {}", moment(ms), zone_name())).unwrap_or_default();
-    word("name", escape(&run.name));
-    word("experiment", format!("{} ({})", escape(&experiment), run.experiment_id));
-    word("status", format!("{}{deleted}", run.status.as_str()));
-    let by = snapshot.state().deletion_by();
-    let marked = if snapshot.state().deleted() { "deleted by" } else { "restored by" };
-    word(marked, escape(by));
-    word("user", escape(&run.user));
-    word("started", time(run.start_time_ms));
-    word("ended", time(run.end_time_ms));
-    word("took", duration(&run));
-    word("points", count(snapshot.points()));
-    word("artifacts", escape(&beside.artifact_uri));
-    text += &words("param", &run.params);
-    text += &words("tag", &run.tags);
-    text += &metrics(&run);
-    text += &beside.text();
-    output::lines(&text)?;
     Ok(Answer::Done)
 }
 
-fn words(kind: &str, words: &BTreeMap<String, String>) -> String {
-    if words.is_empty() {
-        return String::new();
+/// What there is to show of a run.
+struct Found<'a> {
+    snapshot: &'a RunSnapshot,
+    /// As `runs` counts, it is deleted by its own mark or with its experiment.
+    run: RunSummary,
+    experiment: String,
+    /// What could not be read, and so is missing.
+    left_out: Vec<String>,
+    beside: Beside,
+}
+
+impl<'a> Found<'a> {
+    /// Reads it, and tells what cannot be read. `artifacts` is the folder that the caller named.
+    fn read(workspace: &Workspace, snapshot: &'a RunSnapshot, artifacts: Option<&Path>) -> Outcome<Self> {
+        let mut reader = snapshot.salvage();
+        let mut run = reader.summary()?;
+        let left_out = [snapshot.damage(), &reader.messages(), &workspace.damage_of_registry()?].concat();
+        left_out::tell(&left_out);
+        run.deleted = workspace.counts_as_deleted(snapshot.state())?;
+        let experiment = match workspace.experiments().get(run.experiment_id) {
+            Ok(known) => known.name,
+            Err(_) => snapshot.state().experiment_name.clone(),
+        };
+        let folder = artifacts.map_or_else(|| artifacts::folder(workspace.root()), |named| Ok(named.to_path_buf()));
+        if let Err(failure) = &folder {
+            left_out::tell(&[format!("artifacts: {failure}")]);
+        }
+        let beside = Beside::read(workspace, snapshot.state(), folder.ok().as_deref())?;
+        Ok(Self { snapshot, run, experiment, left_out, beside })
     }
-    let mut rows = table_of(vec![Column::name(kind), Column::text("value")]);
-    for (key, value) in words {
-        rows.add_row([escape(key), escape(value)]);
+
+    fn shape(&self) -> Shown<'_> {
+        Shown {
+            run: RunShape::from(&self.run),
+            experiment: &self.experiment,
+            points: self.snapshot.points(),
+            deletion_by: self.snapshot.state().deletion_by(),
+            series: self.run.metrics.iter().map(|(key, stats)| (key.as_str(), stats.into())).collect(),
+            left_out: &self.left_out,
+            beside: &self.beside,
+        }
     }
-    format!("\n{rows}\n")
+
+    fn text(&self) -> String {
+        let run = &self.run;
+        let pairs = [pairs("param", &run.params), pairs("tag", &run.tags)].concat();
+        self.facts() + &pairs + &metrics(run) + &self.beside.text()
+    }
+
+    fn facts(&self) -> String {
+        let (run, state) = (&self.run, self.snapshot.state());
+        let is_marked = state.deleted();
+        let deleted = match (run.deleted, is_marked) {
+            (false, _) => "",
+            (true, true) => ", deleted",
+            (true, false) => ", deleted with its experiment",
+        };
+        let time = |ms: Option<i64>| ms.map(|ms| format!("{} {}", moment(ms), zone_name())).unwrap_or_default();
+        let mut facts = Facts::default();
+        facts.add("run", &run.run_id);
+        facts.add("name", escape(&run.name));
+        facts.add("experiment", format!("{} ({})", escape(&self.experiment), run.experiment_id));
+        facts.add("status", format!("{}{deleted}", run.status.as_str()));
+        facts.add(if is_marked { "deleted by" } else { "restored by" }, escape(state.deletion_by()));
+        facts.add("user", escape(&run.user));
+        facts.add("started", time(run.start_time_ms));
+        facts.add("ended", time(run.end_time_ms));
+        facts.add("took", duration(run));
+        facts.add("points", count(self.snapshot.points()));
+        facts.add("artifacts", escape(&self.beside.artifact_uri));
+        facts.into_text()
+    }
+}
+
+fn pairs(kind: &str, pairs: &BTreeMap<String, String>) -> String {
+    let rows = pairs.iter().map(|(key, value)| [escape(key), escape(value)]);
+    output::section(vec![Column::name(kind), Column::text("value")], rows)
 }
 
 fn metrics(run: &RunSummary) -> String {
-    if run.metrics.is_empty() {
-        return String::new();
-    }
     let number = |head, rank| Column::number(head).rank(rank);
-    let mut rows = table_of(vec![
+    let columns = vec![
         Column::name("metric"),
         number("points", 4),
         number("latest", 0),
@@ -145,9 +156,9 @@ fn metrics(run: &RunSummary) -> String {
         number("mean", 6),
         number("NaN", 2),
         number("inf", 3),
-    ]);
+    ];
     let some = |number: u64| if number == 0 { String::new() } else { count(number) };
-    for (key, stats) in &run.metrics {
+    let row = |(key, stats): (&String, &SeriesStats)| {
         let SeriesStats { count: points, nan_count, inf_count, latest, min, max, .. } = stats;
         let mut row = vec![escape(key), count(*points), rounded(latest.value), latest.step.to_string()];
         for extreme in [min, max] {
@@ -156,7 +167,7 @@ fn metrics(run: &RunSummary) -> String {
         }
         row.push(stats.mean().map(rounded).unwrap_or_default());
         row.extend([some(*nan_count), some(*inf_count)]);
-        rows.add_row(row);
-    }
-    format!("\n{rows}\n")
+        row
+    };
+    output::section(columns, run.metrics.iter().map(row))
 }

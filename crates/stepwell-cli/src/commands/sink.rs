@@ -2,12 +2,13 @@
 
 mod form;
 mod said;
+mod store;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use stepwell::import::{Importer, Offered, Refusal, RunImport};
-use stepwell::items::{IMPORTED_FROM, IMPORTED_PART, LOGGED_MODEL};
+use stepwell::import::Importer;
+use stepwell::items::LOGGED_MODEL;
 use stepwell::{Error, Experiment, ExperimentId, Options, RunId, Workspace};
 use stepwell_import::{
     BoxError, Counts, ImportedExperiment, ImportedModel, ImportedRun, Kind, Report, Sink, Taken, is_local,
@@ -15,11 +16,10 @@ use stepwell_import::{
 
 use crate::commands::files::{self, Files};
 use crate::commands::origins::Origins;
-use crate::commands::sink::form::{fit, store_form};
-use crate::commands::sink::said::{experiment_changed, model_changed, taken, why};
+use crate::commands::sink::form::fit;
+use crate::commands::sink::said::{experiment_changed, model_changed};
 use crate::context::Context;
-use crate::failure::{Failure, Outcome};
-use crate::output::plural;
+use crate::failure::Outcome;
 use crate::progress::Progress;
 
 /// The workspace's side of an import. A run that the workspace refuses is noted, and the next one goes on.
@@ -140,8 +140,11 @@ impl<'a> Importing<'a> {
         Ok(elsewhere)
     }
 
-    /// Whether there is a workspace to compare with, where nothing is stored.
-    fn can_look(&mut self) -> Result<bool, Error> {
+    /// Whether there is a workspace to store in, or to compare with if nothing is stored.
+    fn has_target(&mut self) -> Result<bool, Error> {
+        if !self.dry_run {
+            return Ok(true);
+        }
         if self.only_counts || !self.context.dir.exists() {
             return Ok(false);
         }
@@ -208,9 +211,9 @@ impl Sink for Importing<'_> {
         if !self.artifacts {
             files::tell(&run, &mut of_files);
         }
-        let mut done = match self.dry_run && !self.can_look()? {
-            true => Taken { taken: counts, ..Taken::default() },
-            false => self.store(run, counts)?,
+        let mut done = match self.has_target()? {
+            true => self.store(run, counts)?,
+            false => Taken { taken: counts, ..Taken::default() },
         };
         self.note_would_add(&mut done);
         done.left_out.splice(0..0, notes);
@@ -224,15 +227,15 @@ impl Sink for Importing<'_> {
             return Ok(Taken { left_out: vec![(Kind::Experiment, 1, why)], ..Taken::default() });
         }
         let taken = Counts::default().with(Kind::Experiment, 1);
-        match self.dry_run && !self.can_look()? {
-            true => Ok(Taken { taken, ..Taken::default() }),
-            false => Ok(self.adopt(experiment, taken)?),
+        match self.has_target()? {
+            true => Ok(self.adopt(experiment, taken)?),
+            false => Ok(Taken { taken, ..Taken::default() }),
         }
     }
 
     fn model(&mut self, mut model: ImportedModel) -> Result<Taken, BoxError> {
         let counts = model.counts();
-        if self.dry_run && !self.can_look()? {
+        if !self.has_target()? {
             return Ok(Taken { taken: counts, ..Taken::default() });
         }
         self.files.follow(&mut model);
@@ -338,182 +341,5 @@ impl Importing<'_> {
         experiment_changed(&mut taken, &done);
         self.note_would_add(&mut taken);
         Ok(taken)
-    }
-
-    /// Gives a run to the workspace: under its id, or under that of another run where the source is not the one that
-    /// was imported under it.
-    fn store(&mut self, run: ImportedRun, counts: Counts) -> Result<Taken, Error> {
-        let workspace = self.target()?.0.clone();
-        let (first, own_id, what) = (run.id.clone(), run.own_id, run.what());
-        let refused = |why: String| Taken::refused(what, format!("{} {first} was not imported: {why}", what.name()));
-        let adopted = run.attached.experiment_key.as_ref().and_then(|key| self.adopted.get(key)).cloned();
-        let found = match adopted {
-            Some(adopted) => adopted,
-            None => self
-                .experiment(&workspace, run.experiment.as_deref())
-                .and_then(|id| workspace.experiments().get(id).map_err(|error| error.to_string())),
-        };
-        let experiment = match found {
-            Ok(experiment) => experiment,
-            Err(why) => return Ok(refused(why)),
-        };
-        let mut of_files = Taken::default();
-        let place = match self.artifacts && !self.dry_run {
-            true => {
-                let number = experiment.id.to_string();
-                match self.files.copy(workspace.root(), &number, &run, &mut of_files, &self.progress) {
-                    Ok(place) => place,
-                    Err(Failure::Usage(why) | Failure::Failed(why, _) | Failure::Unstarted(_, why)) => {
-                        of_files.left_out.push((
-                            Kind::Artifact,
-                            1,
-                            format!("files of run {first} were not copied: {why}"),
-                        ));
-                        None
-                    }
-                    Err(Failure::PipeClosed) => None,
-                }
-            }
-            false => None,
-        };
-        let mut none = BTreeSet::new();
-        let starts = match run.attached.part {
-            Some(_) => self.starts.entry(first.clone()).or_default(),
-            None => &mut none,
-        };
-        let log_place = run.attached.part.as_ref().and_then(|part| part.place.as_deref()).map(Origins::name);
-        let origin = run.attached.origin.as_deref().filter(|_| !own_id).map(Origins::name);
-        let mut run = store_form(&workspace, run, &experiment, place, starts)?;
-        let part = Some(run.part.clone()).filter(|part| !part.is_empty());
-        let given_before = match &origin {
-            Some(origin) => self.origins.runs_of(&workspace, origin)?,
-            None => Vec::new(),
-        };
-        run.items.extend(log_place.as_ref().map(|name| (IMPORTED_FROM, name.clone(), format!("{name} {}", run.part))));
-        let overwritten = match &log_place {
-            Some(name) => self.other_part(&workspace, &run, name)?,
-            None => None,
-        };
-        let items = run.items.len();
-        // What the source gave before comes first, then its own id, then those of what it gave after it had changed.
-        let again = (1..).map(|number| RunId::derived("again", &format!("{first}\0{number}")));
-        let own = std::iter::once(first.clone()).chain(again).filter(|id| !given_before.contains(id));
-        let all = given_before.iter().cloned().map(|id| (id, true)).chain(own.map(|id| (id, false)));
-        // The first run that the source is not, and why; and the first of these that is the source's own.
-        let (mut other, mut its_own) = (None::<(RunId, Refusal)>, None::<(RunId, Refusal)>);
-        let mut is_gone = false;
-        for (id, was_given) in all {
-            if id == first && overwritten.is_some() {
-                let why = "another log was at this place, which begins otherwise".to_owned();
-                its_own.get_or_insert((id.clone(), Refusal::Changed(why.clone())));
-                other.get_or_insert((id, Refusal::Changed(why)));
-                continue;
-            }
-            let may_be_new = !was_given
-                && match self.changed {
-                    _ if other.is_none() => true,
-                    Changed::AsNew => true,
-                    // What another place gave is nothing that this one may replace.
-                    Changed::Replace => its_own.is_none(),
-                    Changed::AsItIs => !own_id && !is_gone,
-                };
-            if !may_be_new {
-                match workspace.find_run(&id)? {
-                    None if was_given => continue,
-                    None => break,
-                    // Of a run without a point nobody can tell whether the source is still that run.
-                    Some(known) if was_given && id != first && known.points() == 0 => continue,
-                    Some(_) => {}
-                }
-            }
-            run.id = id.clone();
-            run.own_id = own_id && id == first;
-            run.items.truncate(items);
-            let item = origin.as_deref().and_then(|origin| self.origins.item(origin, &id));
-            run.items.extend(item.clone());
-            let refusal = match self.target()?.1.offer(run) {
-                Ok(Offered::Taken(added)) => {
-                    self.origins.stored(&id, item, false);
-                    self.parts.entry(id.clone()).or_default().extend(part.clone());
-                    let mut done = taken(of_files, what, &counts, &added, &id, its_own.as_ref(), self.dry_run);
-                    if let Some((other, _)) = other.filter(|_| its_own.is_none() && added.run) {
-                        let alike = "which has an equal path below what was named, and begins alike";
-                        done.notes.push(format!("run {id} is not run {other} of another source, {alike}"));
-                    }
-                    return Ok(done);
-                }
-                Ok(Offered::Refused(back, refusal)) => {
-                    run = *back;
-                    refusal
-                }
-                // The disk fails for every run alike.
-                Err(error @ Error::Io { .. }) => return Err(error),
-                Err(error) => return Ok(refused(error.to_string())),
-            };
-            is_gone |= refusal == Refusal::Deleted;
-            let is_own = own_id
-                || was_given
-                || refusal == Refusal::Deleted
-                || origin.is_none() && !self.origins.has_source(&workspace, &id)?;
-            if is_own {
-                its_own.get_or_insert_with(|| (id.clone(), refusal.clone()));
-            }
-            other.get_or_insert((id, refusal));
-        }
-        let Some((id, refusal)) = its_own.or(other) else { return Ok(refused("it has no id that is free".to_owned())) };
-        if self.changed != Changed::Replace {
-            let why = if is_gone { why(&Refusal::Deleted) } else { why(&refusal) };
-            let ways = "--replace puts it in the place of that run, --as-new imports it as another one";
-            return Ok(refused(format!("{why}; {ways}")));
-        }
-        if let Some(part) = &part {
-            let mut others = self.parts_of(&workspace, &id)?;
-            others.retain(|known| known != part && Some(known) != overwritten.as_ref());
-            if !others.is_empty() {
-                let logs = plural(others.len() as u64, "other log", "other logs");
-                let way = "--as-new imports this one as another run";
-                return Ok(refused(format!(
-                    "{}; it is not replaced, as {logs} of it would be lost; {way}",
-                    why(&refusal)
-                )));
-            }
-        }
-        run.id = id.clone();
-        run.own_id = own_id && id == first;
-        run.items.truncate(items);
-        let item = origin.as_deref().map(|origin| self.origins.item_anew(origin));
-        run.items.extend(item.clone());
-        match self.target()?.1.replace(run) {
-            Ok(added) => {
-                self.origins.stored(&id, item, true);
-                self.parts.insert(id.clone(), part.into_iter().collect());
-                let mut done = taken(of_files, what, &counts, &added, &id, None, self.dry_run);
-                let would = if self.dry_run { "would be" } else { "was" };
-                done.notes.insert(0, format!("run {id} {would} replaced: {}", why(&refusal)));
-                done.changed.replaced += 1;
-                Ok(done)
-            }
-            Err(error @ Error::Io { .. }) => Err(error),
-            Err(error) => Ok(refused(error.to_string())),
-        }
-    }
-}
-
-impl Importing<'_> {
-    /// The parts that a run has.
-    fn parts_of(&self, workspace: &Workspace, id: &RunId) -> Result<BTreeSet<String>, Error> {
-        let known = workspace.find_run(id)?;
-        let stored = known.iter().flat_map(|known| known.state().items(IMPORTED_PART)).map(|(part, _)| part.to_owned());
-        Ok(stored.chain(self.parts.get(id).into_iter().flatten().cloned()).collect())
-    }
-
-    /// The part that a log's place gave before, where the run does not know the one that is there now.
-    fn other_part(&self, workspace: &Workspace, run: &RunImport, place: &str) -> Result<Option<String>, Error> {
-        let Some(known) = workspace.find_run(&run.id)? else { return Ok(None) };
-        if self.parts_of(workspace, &run.id)?.contains(&run.part) {
-            return Ok(None);
-        }
-        let given = known.state().item(IMPORTED_FROM, place).and_then(|value| value.split_once(' '));
-        Ok(given.map(|(_, part)| part.to_owned()))
     }
 }

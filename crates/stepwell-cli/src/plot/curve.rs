@@ -12,9 +12,10 @@ use stepwell::{Bucket, Error, Point, RunSnapshot, Salvage};
 
 use crate::failure::Outcome;
 use crate::output::count;
-use crate::plot::columns::{Columns, Place};
+use crate::plot::columns::Place;
+use crate::plot::panel::extent;
 use crate::plot::scale::Horizontal;
-use crate::plot::smooth::Smoother;
+use crate::plot::thinner::Thinner;
 use crate::plot::view::View;
 
 /// Points that are read to look behind the extremes of buckets that cannot be drawn.
@@ -287,66 +288,28 @@ impl Reader<'_> {
 
     /// Reads every point, smooths if asked for, and thins to columns.
     fn all_points(&mut self, buckets: &[Bucket]) -> Outcome<()> {
-        let places = buckets.iter().flat_map(Bucket::points);
+        let mut thinner = Thinner::new(self.view, self.extent(buckets));
+        for steps in pieces_of(buckets) {
+            let points = self.run.range(self.key, steps)?;
+            for point in points.iter() {
+                let value = thinner.smooth(point.value);
+                match self.fate(&Point { value, ..point }) {
+                    Fate::Drawn(place) => thinner.add(place, point.value),
+                    fate => self.leave_out(&fate).into_iter().for_each(|x| thinner.gap(x)),
+                }
+            }
+        }
+        (self.curve.stretches, self.curve.raw) = thinner.finish();
+        Ok(())
+    }
+
+    /// The least and the greatest x of the points that buckets keep.
+    fn extent(&self, buckets: &[Bucket]) -> Option<(f64, f64)> {
         let x_of = |point: Point| match self.fate(&point) {
             Fate::Drawn((x, _)) | Fate::Nan(x) | Fate::Infinite(x, _) | Fate::WithoutLogarithm(Some(x)) => Some(x),
             Fate::WithoutTime | Fate::WithoutLogarithm(None) => None,
         };
-        let extent = places.filter_map(x_of).fold(None, |extent: Option<(f64, f64)>, x| {
-            Some(extent.map_or((x, x), |(low, high)| (low.min(x), high.max(x))))
-        });
-        let axis = self.view.horizontal(extent);
-        let (mut shown, mut raw) = (Columns::new(axis, self.view.pixels), Columns::new(axis, self.view.pixels));
-        let mut smoother = self.view.smooth.map(Smoother::new);
-        // Of what lies outside only the nearest is drawn.
-        let mut outside: [Option<(Place, Place)>; 2] = [None, None];
-        for steps in pieces_of(buckets) {
-            let points = self.run.range(self.key, steps)?;
-            for mut point in points.iter() {
-                let before = point;
-                if let Some(smoother) = &mut smoother {
-                    point.value = smoother.next(point.value);
-                }
-                match self.fate(&point) {
-                    Fate::Drawn(place) => {
-                        let before = (place.0, before.value);
-                        if self.view.contains_x(place.0) {
-                            shown.add(place);
-                            if !self.view.log_y || before.1 > 0.0 {
-                                raw.add(before);
-                            } else {
-                                raw.gap(before.0);
-                            }
-                            continue;
-                        }
-                        let above = usize::from(self.view.to.is_some_and(|to| place.0 > to as f64));
-                        let nearer = |other: &(Place, Place)| {
-                            if above == 0 { place.0 >= other.0.0 } else { place.0 < other.0.0 }
-                        };
-                        if outside[above].as_ref().is_none_or(nearer) {
-                            outside[above] = Some((place, before));
-                        }
-                    }
-                    fate => {
-                        if let Some(x) = self.leave_out(&fate).filter(|&x| self.view.contains_x(x)) {
-                            shown.gap(x);
-                            raw.gap(x);
-                        }
-                    }
-                }
-            }
-        }
-        for (place, before) in outside.into_iter().flatten() {
-            shown.add(place);
-            if !self.view.log_y || before.1 > 0.0 {
-                raw.add(before);
-            }
-        }
-        self.curve.stretches = shown.finish();
-        if self.view.smooth.is_some() {
-            self.curve.raw = raw.finish();
-        }
-        Ok(())
+        extent(buckets.iter().flat_map(Bucket::points).filter_map(x_of))
     }
 }
 

@@ -1,6 +1,6 @@
-//! Curves: [`view`] says what is asked for, [`curve`] and [`smooth`] read it from runs, [`scale`], [`number`] and
-//! [`calendar`] place and name ticks, [`panel`] puts curves on axes, [`palette`] tells them apart, [`legend`] names
-//! them, and [`terminal`], [`picture`] and [`raster`] draw.
+//! Curves: [`view`] says what is asked for, [`curve`] reads it from runs with [`smooth`] and [`thinner`], [`scale`],
+//! [`number`] and [`calendar`] place and name ticks, [`panel`] puts curves on axes, [`palette`] tells them apart,
+//! [`legend`] names them, and [`terminal`], [`picture`] and [`raster`] draw.
 
 pub(crate) mod calendar;
 pub(crate) mod columns;
@@ -15,4 +15,5 @@ pub(crate) mod scale;
 pub(crate) mod smooth;
 pub(crate) mod svg;
 pub(crate) mod terminal;
+pub(crate) mod thinner;
 pub(crate) mod view;

@@ -27,7 +27,7 @@ pub(crate) struct Axes {
 }
 
 /// The least and the greatest of some numbers.
-fn extent(numbers: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
+pub(crate) fn extent(numbers: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     numbers.fold(None, |extent, number| {
         Some(extent.map_or((number, number), |(low, high): (f64, f64)| (low.min(number), high.max(number))))
     })

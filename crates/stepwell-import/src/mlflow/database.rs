@@ -13,12 +13,13 @@ use stepwell::RunId;
 use crate::attached::Attached;
 use crate::context::Context;
 use crate::mlflow::entities::{self, Experiments};
-use crate::mlflow::model::source_tags;
-use crate::mlflow::sqlite::{Side, Stop, bytes, columns, open, select, text};
-use crate::mlflow::{RunWords, milliseconds, place};
+use crate::mlflow::run::{StoredRun, add_code_tags};
+use crate::mlflow::sqlite::{Fields, Side, bytes, columns, open, select, text};
+use crate::mlflow::{milliseconds, place};
 use crate::number;
+use crate::reading::{Stop, each_file};
 use crate::report::Kind;
-use crate::run::{ImportError, ImportedRun};
+use crate::run::{ImportError, ImportedRun, ImportedSeries};
 use crate::series::SeriesBuilder;
 use crate::table::inexact::Inexact;
 use crate::walk::{Group, SourceFile};
@@ -40,6 +41,11 @@ const RUN_COLUMNS: [&str; 13] = [
     "entry_point_name",
 ];
 
+/// Columns of a metric's points, in the order in which they are read.
+const METRIC_COLUMNS: [&str; 6] = ["run_uuid", "key", "value", "timestamp", "step", "is_nan"];
+/// Columns of params and tags, in the order in which they are read.
+const PAIR_COLUMNS: [&str; 3] = ["run_uuid", "key", "value"];
+
 /// Whether an SQLite file has MLflow's tables. A database that cannot be opened counts as one, so that it is reported.
 pub(crate) fn is_tracking_store(path: &Path) -> bool {
     let tables = || -> Result<bool, Stop> {
@@ -52,17 +58,7 @@ pub(crate) fn is_tracking_store(path: &Path) -> bool {
 
 /// Reads a database.
 pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), ImportError> {
-    for file in &group.files {
-        match read_database(file, context) {
-            Ok(()) => {}
-            Err(Stop::Import(error)) => return Err(error),
-            Err(Stop::File(reason)) => {
-                context.unread(&file.path, format!("not read to its end as an MLflow database: {reason}"))
-            }
-        }
-        context.advance(&file.path, file.bytes);
-    }
-    Ok(())
+    each_file(group, " as an MLflow database", context, |file, _, context| read_database(file, context))
 }
 
 fn read_database(file: &SourceFile, context: &mut Context<'_>) -> Result<(), Stop> {
@@ -81,97 +77,128 @@ fn read_runs(
     context: &mut Context<'_>,
 ) -> Result<(), Stop> {
     let by_run = "run_uuid COLLATE BINARY, rowid";
-    let mut metrics_statement =
-        select(connection, "metrics", &["run_uuid", "key", "value", "timestamp", "step", "is_nan"], by_run)?;
-    let mut params_statement = select(connection, "params", &["run_uuid", "key", "value"], by_run)?;
-    let mut tags_statement = select(connection, "tags", &["run_uuid", "key", "value"], by_run)?;
-    let mut metrics = Side::new(&mut metrics_statement)?;
-    let mut params = Side::new(&mut params_statement)?;
-    let mut tags = Side::new(&mut tags_statement)?;
-    let has_inputs = entities::has_rows(connection, "inputs")?;
-    let mut statement = select(connection, "runs", &RUN_COLUMNS, "run_uuid COLLATE BINARY")?;
-    let mut rows = statement.query([])?;
-    let (mut orphans, mut inexact) = ([0, 0, 0], Inexact::default());
+    let mut metrics = select(connection, "metrics", &METRIC_COLUMNS, by_run)?;
+    let mut params = select(connection, "params", &PAIR_COLUMNS, by_run)?;
+    let mut tags = select(connection, "tags", &PAIR_COLUMNS, by_run)?;
+    let mut reader = Reader {
+        connection,
+        file,
+        experiments,
+        has_inputs: entities::has_rows(connection, "inputs")?,
+        metrics: Side::new(&mut metrics)?,
+        params: Side::new(&mut params)?,
+        tags: Side::new(&mut tags)?,
+        inexact: Inexact::default(),
+    };
+    let mut runs = select(connection, "runs", &RUN_COLUMNS, "run_uuid COLLATE BINARY")?;
+    let mut rows = runs.query([])?;
     while let Some(row) = rows.next()? {
+        let run = reader.read_run(row, context)?;
+        context.emit(run, &file.path)?;
+    }
+    reader.tell(context)
+}
+
+/// The tables from which runs are put together, read alongside each other.
+struct Reader<'a, 's> {
+    connection: &'a Connection,
+    file: &'a SourceFile,
+    experiments: &'a mut Experiments,
+    /// Whether any run has inputs or outputs.
+    has_inputs: bool,
+    metrics: Side<'s>,
+    params: Side<'s>,
+    tags: Side<'s>,
+    inexact: Inexact,
+}
+
+impl Reader<'_, '_> {
+    /// The run of a row in the table of runs.
+    fn read_run(&mut self, row: &Row<'_>, context: &mut Context<'_>) -> Result<ImportedRun, Stop> {
+        let file = self.file;
         let uuid = bytes(row, 0)?.unwrap_or_default();
-        let mut builder = SeriesBuilder::default();
-        let (mut bad, mut timeless) = (0u64, 0u64);
-        orphans[0] += metrics.rows_of(&uuid, &mut |row| {
-            match take_metric(row, &mut builder, &mut inexact)? {
+        let name = String::from_utf8_lossy(&uuid).into_owned();
+        let mut row = Fields::of(row, &RUN_COLUMNS)?;
+        let series = self.read_series(&uuid, &name, context)?;
+        let params = pairs_of(&mut self.params, &uuid)?;
+        let mut tags = pairs_of(&mut self.tags, &uuid)?;
+        add_code_tags(&mut tags, |column| row.take(column));
+        let experiment = self.experiments.of(row.take("experiment_id"), file, context)?;
+        let uri = row.some_word("artifact_uri");
+        let beside = file.path.parent().unwrap_or(Path::new(""));
+        let attached = Attached {
+            experiment_key: Some(experiment.key),
+            deleted_ms: row.ms("deleted_time"),
+            artifacts: place::of(uri.as_deref(), &name, None, beside).into_iter().collect(),
+            artifact_uri: uri,
+            ..Attached::default()
+        };
+        let run = StoredRun {
+            id: RunId::new(name.as_str())
+                .unwrap_or_else(|_| RunId::derived("mlflow.db", &format!("{}\0{name}", file.relative))),
+            source: format!("mlflow.db:{}", file.relative),
+            experiment: Some(experiment.name),
+            name: row.some_word("name"),
+            name_of_last_resort: name.clone(),
+            user: row.take("user_id"),
+            status: row.take("status"),
+            start: row.take("start_time"),
+            end: row.take("end_time"),
+            is_deleted: experiment.is_deleted || row.take("lifecycle_stage").as_deref() == Some("deleted"),
+            params,
+            tags,
+            series,
+            attached,
+        };
+        let mut run = run.into_run(&format!(" of run {name}"), &file.path, context);
+        if self.has_inputs {
+            run.attached.items = entities::links(self.connection, &name, file, context)?;
+        }
+        Ok(run)
+    }
+
+    /// The series of a run; reports rows that cannot be taken.
+    fn read_series(&mut self, uuid: &[u8], name: &str, context: &mut Context<'_>) -> Result<Vec<ImportedSeries>, Stop> {
+        let (mut builder, mut bad, mut timeless) = (SeriesBuilder::default(), 0, 0);
+        let inexact = &mut self.inexact;
+        self.metrics.rows_of(uuid, |row| {
+            match take_metric(row, &mut builder, inexact)? {
                 Metric::Whole => {}
                 Metric::WithoutTime => timeless += 1,
                 Metric::Bad => bad += 1,
             }
             Ok(())
         })?;
-        let mut words = [Vec::new(), Vec::new()];
-        for (at, side) in [&mut params, &mut tags].into_iter().enumerate() {
-            orphans[at + 1] += side.rows_of(&uuid, &mut |row| {
-                if let Some(key) = text(row, 1)? {
-                    words[at].push((key, text(row, 2)?.unwrap_or_default()));
-                }
-                Ok(())
-            })?;
-        }
-        let [params, mut tags] = words;
-        let name = String::from_utf8_lossy(&uuid).into_owned();
-        if bad > 0 {
-            let why = format!("metric rows of run {name} without key, step or number; passed over");
-            context.leave_out(&file.path, Kind::Point, bad, why);
-        }
+        let why = format!("metric rows of run {name} without key, step or number; passed over");
+        context.leave_out(&self.file.path, Kind::Point, bad, why);
         let why = format!("points of run {name} whose timestamp cannot be read: taken without a time");
-        context.leave_out(&file.path, Kind::Point, timeless, why);
-        let mut more = Vec::new();
-        for at in 10..RUN_COLUMNS.len() {
-            more.push(text(row, at)?);
-        }
-        source_tags(&mut tags, |word| more[RUN_COLUMNS.iter().position(|name| *name == word)? - 10].clone());
-        let tag = |wanted: &str| tags.iter().find(|(key, _)| key == wanted).map(|(_, value)| value.clone());
-        let experiment = experiments.of(text(row, 7)?, file, context)?;
-        let uri = text(row, 8)?.filter(|uri| !uri.is_empty());
-        let beside = file.path.parent().unwrap_or(Path::new(""));
-        let words = RunWords { status: text(row, 3)?, start: text(row, 4)?, end: text(row, 5)? };
-        let (status, start_time_ms, end_time_ms) = words.read(&format!(" of run {name}"), &file.path, context);
-        let attached = Attached {
-            experiment_key: Some(experiment.key),
-            items: if has_inputs { entities::links(connection, &name, file, context)? } else { Vec::new() },
-            deleted_ms: text(row, 9)?.as_deref().and_then(milliseconds),
-            artifacts: place::of(uri.as_deref(), &name, None, beside).into_iter().collect(),
-            artifact_uri: uri,
-            ..Attached::default()
-        };
-        let run = ImportedRun {
-            id: RunId::new(name.as_str())
-                .unwrap_or_else(|_| RunId::derived("mlflow.db", &format!("{}\0{name}", file.relative))),
-            own_id: true,
-            source: format!("mlflow.db:{}", file.relative),
-            experiment: Some(experiment.name),
-            name: text(row, 1)?.filter(|name| !name.is_empty()).or_else(|| tag("mlflow.runName")).unwrap_or(name),
-            user: text(row, 2)?.or_else(|| tag("mlflow.user")).unwrap_or_default(),
-            status,
-            start_time_ms,
-            end_time_ms,
-            deleted: experiment.is_deleted || text(row, 6)?.as_deref() == Some("deleted"),
-            params,
-            tags,
-            series: builder.finish(),
-            attached,
-        };
-        context.emit(run, &file.path).map_err(Stop::Import)?;
+        context.leave_out(&self.file.path, Kind::Point, timeless, why);
+        Ok(builder.finish())
     }
-    inexact.tell(&file.path, context);
-    // What is left belongs to no run, as it would in MLflow.
-    let kinds = [(Kind::Point, "metric"), (Kind::Param, "param"), (Kind::Tag, "tag")];
-    for (at, side) in [&mut metrics, &mut params, &mut tags].into_iter().enumerate() {
-        while side.run.is_some() {
-            orphans[at] += 1;
-            side.step()?;
+
+    /// Reports numbers that no float holds, and rows of no run, which MLflow does not show either.
+    fn tell(self, context: &mut Context<'_>) -> Result<(), Stop> {
+        self.inexact.tell(&self.file.path, context);
+        let sides =
+            [(self.metrics, Kind::Point, "metric"), (self.params, Kind::Param, "param"), (self.tags, Kind::Tag, "tag")];
+        for (side, kind, what) in sides {
+            let why = format!("{what} rows of runs that do not exist; passed over");
+            context.leave_out(&self.file.path, kind, side.orphans()?, why);
         }
-        let (kind, what) = kinds[at];
-        let why = format!("{what} rows of runs that do not exist; passed over");
-        context.leave_out(&file.path, kind, orphans[at], why);
+        Ok(())
     }
-    Ok(())
+}
+
+/// The params or tags of a run.
+fn pairs_of(side: &mut Side<'_>, run: &[u8]) -> Result<Vec<(String, String)>, Stop> {
+    let mut pairs = Vec::new();
+    side.rows_of(run, |row| {
+        if let Some(key) = text(row, 1)? {
+            pairs.push((key, text(row, 2)?.unwrap_or_default()));
+        }
+        Ok(())
+    })?;
+    Ok(pairs)
 }
 
 /// How much of a metric row was taken.

@@ -8,15 +8,17 @@ use rusqlite::Connection;
 use stepwell::ExperimentId;
 use stepwell::import::ExperimentImport;
 use stepwell::items::{MODEL_INPUT, MODEL_OUTPUT};
-use stepwell::registry::{Model, Stage, Version};
+use stepwell::registry::{Model, Stage};
 
 use crate::attached::{Attached, ImportedExperiment, ImportedModel};
 use crate::context::Context;
-use crate::mlflow::model::{DELETED_STAGE, Dataset, LatestMetrics, LoggedModel, model_of_source, stage};
-use crate::mlflow::sqlite::{Stop, rows_where, select, text};
+use crate::mlflow::model::{Dataset, LatestMetrics, LoggedModel};
+use crate::mlflow::sqlite::{pairs_where, rows_where, select, text};
 use crate::mlflow::store::in_workspace;
-use crate::mlflow::{NO_PLACE, milliseconds, place};
+use crate::mlflow::version::{self, StoredVersion};
+use crate::mlflow::{NO_PLACE, place};
 use crate::number;
+use crate::reading::Stop;
 use crate::report::Kind;
 use crate::table::inexact::Inexact;
 use crate::walk::SourceFile;
@@ -46,21 +48,21 @@ const READ: [&str; 19] = [
 /// Tables by which MLflow runs itself, with nothing that a person put there.
 const BOOKKEEPING: [&str; 5] = ["alembic_version", "workspaces", "job_locks", "scheduler_leases", "sqlite_sequence"];
 
-/// A row's texts, of which each is taken once.
-type Texts = Vec<Option<String>>;
-
-fn take(row: &mut Texts, at: usize) -> Option<String> {
-    row.get_mut(at).and_then(Option::take)
-}
-
-fn word(row: &mut Texts, at: usize) -> String {
-    take(row, at).unwrap_or_default()
-}
-
-/// Pairs of two columns; a missing value is empty.
-fn pairs(rows: Vec<Texts>) -> impl Iterator<Item = (String, String)> {
-    rows.into_iter().map(|mut row| (word(&mut row, 0), word(&mut row, 1)))
-}
+/// What is read of a version of a registered model.
+const VERSION_COLUMNS: [&str; 12] = [
+    "version",
+    "current_stage",
+    "creation_time",
+    "last_updated_time",
+    "description",
+    "source",
+    "storage_location",
+    "run_id",
+    "run_link",
+    "status",
+    "user_id",
+    "status_message",
+];
 
 /// Whether a table is there and has rows.
 pub(crate) fn has_rows(connection: &Connection, table: &str) -> Result<bool, Stop> {
@@ -107,7 +109,7 @@ impl Experiments {
         let key = format!("mlflow.db:{}\0{number}", file.path.display());
         let own = ExperimentOf { key: key.clone(), name: theirs.name.clone(), is_deleted: theirs.deleted };
         self.0.insert(number, own.clone());
-        context.emit_experiment(ImportedExperiment { key, experiment: theirs }, &file.path).map_err(Stop::Import)?;
+        context.emit_experiment(ImportedExperiment { key, experiment: theirs }, &file.path)?;
         Ok(own)
     }
 }
@@ -129,17 +131,16 @@ pub(crate) fn read_experiments(
         "workspace",
     ];
     for mut row in rows_where(connection, "experiments", &wanted, &[])? {
-        let number = word(&mut row, 0);
-        let tags = rows_where(connection, "experiment_tags", &["key", "value"], &[("experiment_id", &number)])?;
-        let name = word(&mut row, 1);
+        let number = row.word("experiment_id");
+        let tags = pairs_where(connection, "experiment_tags", ["key", "value"], &[("experiment_id", &number)])?;
         let theirs = ExperimentImport {
             id: number.parse().ok().map(ExperimentId),
-            deleted: word(&mut row, 2) == "deleted",
-            artifact_location: word(&mut row, 3),
-            created_ms: take(&mut row, 4).as_deref().and_then(milliseconds),
-            updated_ms: take(&mut row, 5).as_deref().and_then(milliseconds),
-            name: in_workspace(take(&mut row, 6).as_deref(), &name),
-            tags: pairs(tags).collect(),
+            deleted: row.word("lifecycle_stage") == "deleted",
+            artifact_location: row.word("artifact_location"),
+            created_ms: row.ms("creation_time"),
+            updated_ms: row.ms("last_update_time"),
+            name: in_workspace(row.take("workspace").as_deref(), &row.word("name")),
+            tags: tags.into_iter().collect(),
         };
         experiments.add(number, theirs, file, context)?;
     }
@@ -156,12 +157,12 @@ pub(crate) fn links(
     let mut items = Vec::new();
     let read = ["source_type", "source_id", "input_uuid"];
     for mut row in rows_where(connection, "inputs", &read, &[("destination_type", "RUN"), ("destination_id", run)])? {
-        let (kind, source, uuid) = (word(&mut row, 0), word(&mut row, 1), word(&mut row, 2));
+        let (kind, source, uuid) = (row.word("source_type"), row.word("source_id"), row.word("input_uuid"));
         match kind.as_str() {
             "DATASET" => {
-                let tags = rows_where(connection, "input_tags", &["name", "value"], &[("input_uuid", &uuid)])?;
+                let tags = pairs_where(connection, "input_tags", ["name", "value"], &[("input_uuid", &uuid)])?;
                 match dataset(connection, &source)? {
-                    Some(dataset) => items.push(dataset.item(&pairs(tags).collect::<Vec<_>>())),
+                    Some(dataset) => items.push(dataset.item(&tags)),
                     None => context.leave_out(&file.path, Kind::Dataset, 1, "its row in the table datasets is gone"),
                 }
             }
@@ -171,11 +172,11 @@ pub(crate) fn links(
     }
     let made = ["source_type", "destination_type", "destination_id", "step"];
     for mut row in rows_where(connection, "inputs", &made, &[("source_id", run)])? {
-        let (from, to, model) = (word(&mut row, 0), word(&mut row, 1), word(&mut row, 2));
+        let (from, to, model) = (row.word("source_type"), row.word("destination_type"), row.word("destination_id"));
         match (from.as_str(), to.as_str()) {
             ("RUN_INPUT", "MODEL_INPUT") => items.push((MODEL_INPUT, model, String::new())),
             ("RUN_OUTPUT", "MODEL_OUTPUT") => {
-                let step = take(&mut row, 3).as_deref().and_then(number::step).unwrap_or(0);
+                let step = row.take("step").as_deref().and_then(number::step).unwrap_or(0);
                 items.push((MODEL_OUTPUT, model, step.to_string()));
             }
             _ => context.leave_out(&file.path, Kind::Other, 1, format!("a link from {from} to {to}: {NO_PLACE}")),
@@ -188,12 +189,12 @@ fn dataset(connection: &Connection, uuid: &str) -> Result<Option<Dataset>, Stop>
     let wanted = ["name", "digest", "dataset_source_type", "dataset_source", "dataset_schema", "dataset_profile"];
     let found = rows_where(connection, "datasets", &wanted, &[("dataset_uuid", uuid)])?.into_iter().next();
     Ok(found.map(|mut row| Dataset {
-        name: word(&mut row, 0),
-        digest: word(&mut row, 1),
-        source_type: word(&mut row, 2),
-        source: word(&mut row, 3),
-        schema: take(&mut row, 4),
-        profile: take(&mut row, 5),
+        name: row.word("name"),
+        digest: row.word("digest"),
+        source_type: row.word("dataset_source_type"),
+        source: row.word("dataset_source"),
+        schema: row.take("dataset_schema"),
+        profile: row.take("dataset_profile"),
     }))
 }
 
@@ -218,23 +219,23 @@ pub(crate) fn read_logged_models(
         "status_message",
     ];
     for mut row in rows_where(connection, "logged_models", &wanted, &[])? {
-        let id = word(&mut row, 0);
+        let id = row.word("model_id");
         let of_model = [("model_id", id.as_str())];
-        let experiment = experiments.of(take(&mut row, 1), file, context)?;
-        let uri = take(&mut row, 3).filter(|uri| !uri.is_empty());
-        let params = rows_where(connection, "logged_model_params", &["param_key", "param_value"], &of_model)?;
-        let tags = rows_where(connection, "logged_model_tags", &["tag_key", "tag_value"], &of_model)?;
+        let experiment = experiments.of(row.take("experiment_id"), file, context)?;
+        let uri = row.some_word("artifact_location");
+        let params = pairs_where(connection, "logged_model_params", ["param_key", "param_value"], &of_model)?;
+        let tags = pairs_where(connection, "logged_model_tags", ["tag_key", "tag_value"], &of_model)?;
         let model = LoggedModel {
-            name: word(&mut row, 2),
-            created_ms: take(&mut row, 4).as_deref().and_then(milliseconds),
-            updated_ms: take(&mut row, 5).as_deref().and_then(milliseconds),
-            status: take(&mut row, 6),
-            is_deleted: experiment.is_deleted || word(&mut row, 7) == "deleted",
-            model_type: take(&mut row, 8),
-            source_run: take(&mut row, 9),
-            message: take(&mut row, 10),
-            params: pairs(params).collect(),
-            tags: pairs(tags).collect(),
+            name: row.word("name"),
+            created_ms: row.ms("creation_timestamp_ms"),
+            updated_ms: row.ms("last_updated_timestamp_ms"),
+            status: row.take("status"),
+            is_deleted: experiment.is_deleted || row.word("lifecycle_stage") == "deleted",
+            model_type: row.take("model_type"),
+            source_run: row.take("source_run_id"),
+            message: row.take("status_message"),
+            params,
+            tags,
             metrics: model_metrics(connection, &id, file, context)?,
             id: id.clone(),
         };
@@ -248,7 +249,7 @@ pub(crate) fn read_logged_models(
             ..Attached::default()
         };
         match model.into_run(format!("mlflow.db:{}", file.relative), attached) {
-            Some(run) => context.emit(run, &file.path).map_err(Stop::Import)?,
+            Some(run) => context.emit(run, &file.path)?,
             None => context.leave_out(&file.path, Kind::LoggedModel, 1, format!("{id:?} cannot be kept as an id")),
         }
     }
@@ -272,18 +273,17 @@ fn model_metrics(
     ];
     let (mut metrics, mut inexact, mut bad) = (LatestMetrics::default(), Inexact::default(), 0);
     for mut row in rows_where(connection, "logged_model_metrics", &wanted, &[("model_id", model)])? {
-        let names = [0, 1, 2, 3].map(|at| word(&mut row, at));
-        let names = [0, 1, 2, 3].map(|at: usize| names[at].as_str());
-        let time = take(&mut row, 4).as_deref().and_then(milliseconds).unwrap_or(0);
-        let step = take(&mut row, 5).as_deref().and_then(number::step).unwrap_or(0);
+        let names = ["metric_name", "dataset_name", "dataset_digest", "run_id"].map(|name| row.word(name));
+        let time = row.ms("metric_timestamp_ms").unwrap_or(0);
+        let step = row.take("metric_step").as_deref().and_then(number::step).unwrap_or(0);
         // SQLite itself keeps a NaN as null.
-        let cell = take(&mut row, 6).unwrap_or_else(|| "NaN".to_owned());
+        let cell = row.take("metric_value").unwrap_or_else(|| "NaN".to_owned());
         let Some(value) = number::value(&cell) else {
             bad += 1;
             continue;
         };
         inexact.look(&cell, value, None);
-        metrics.push(names, time, step, value);
+        metrics.push(names.each_ref().map(String::as_str), time, step, value);
     }
     inexact.tell(&file.path, context);
     let why = format!("metric rows of logged model {model} without a number; passed over");
@@ -295,28 +295,27 @@ fn model_metrics(
 pub(crate) fn read_registry(connection: &Connection, file: &SourceFile, context: &mut Context<'_>) -> Result<(), Stop> {
     let wanted = ["name", "creation_time", "last_updated_time", "description", "workspace"];
     for mut row in rows_where(connection, "registered_models", &wanted, &[])? {
-        let (name, workspace) = (word(&mut row, 0), take(&mut row, 4));
+        let (name, workspace) = (row.word("name"), row.take("workspace"));
         let of_model = [("name", name.as_str()), ("workspace", workspace.as_deref().unwrap_or("default"))];
-        let created_ms = take(&mut row, 1).as_deref().and_then(milliseconds).unwrap_or(0);
-        let tags = rows_where(connection, "registered_model_tags", &["key", "value"], &of_model)?;
+        let created_ms = row.ms("creation_time").unwrap_or(0);
+        let tags = pairs_where(connection, "registered_model_tags", ["key", "value"], &of_model)?;
         let mut model = Model {
             created_ms,
-            updated_ms: take(&mut row, 2).as_deref().and_then(milliseconds).unwrap_or(created_ms),
-            description: word(&mut row, 3),
-            tags: pairs(tags).collect(),
+            updated_ms: row.ms("last_updated_time").unwrap_or(created_ms),
+            description: row.word("description"),
+            tags: tags.into_iter().collect(),
             ..Model::default()
         };
         read_versions(connection, &of_model, &mut model, file, context)?;
-        for (alias, number) in
-            pairs(rows_where(connection, "registered_model_aliases", &["alias", "version"], &of_model)?)
-        {
+        let aliases = pairs_where(connection, "registered_model_aliases", ["alias", "version"], &of_model)?;
+        for (alias, number) in aliases {
             match number.parse().ok().filter(|number| model.versions.contains_key(number)) {
                 Some(number) => _ = model.aliases.insert(alias, number),
                 None => context.leave_out(&file.path, Kind::Alias, 1, "names a version that is not there"),
             }
         }
         let name = in_workspace(workspace.as_deref(), &name);
-        context.emit_model(ImportedModel { name, model }, &file.path).map_err(Stop::Import)?;
+        context.emit_model(ImportedModel { name, model }, &file.path)?;
     }
     Ok(())
 }
@@ -328,58 +327,36 @@ fn read_versions(
     file: &SourceFile,
     context: &mut Context<'_>,
 ) -> Result<(), Stop> {
-    let wanted = [
-        "version",
-        "current_stage",
-        "creation_time",
-        "last_updated_time",
-        "description",
-        "source",
-        "storage_location",
-        "run_id",
-        "run_link",
-        "status",
-        "user_id",
-        "status_message",
-    ];
-    for mut row in rows_where(connection, "model_versions", &wanted, of_model)? {
-        let written = word(&mut row, 0);
+    for mut row in rows_where(connection, "model_versions", &VERSION_COLUMNS, of_model)? {
+        let written = row.word("version");
         let Ok(number) = written.parse::<u64>() else {
             context.leave_out(&file.path, Kind::ModelVersion, 1, format!("{written:?} is not a number of a version"));
             continue;
         };
-        model.last_number = model.last_number.max(number);
-        let current = take(&mut row, 1);
-        if current.as_deref() == Some(DELETED_STAGE) {
+        let current = row.take("current_stage");
+        if !version::note_number(model, number, current.as_deref()) {
             continue;
         }
-        let created_ms = take(&mut row, 2).as_deref().and_then(milliseconds).unwrap_or(0);
-        let source = word(&mut row, 5);
         let of_version = [of_model, &[("version", written.as_str())]].concat();
-        let tags = rows_where(connection, "model_version_tags", &["key", "value"], &of_version)?;
-        let version = Version {
-            created_ms,
-            updated_ms: take(&mut row, 3).as_deref().and_then(milliseconds).unwrap_or(created_ms),
-            description: word(&mut row, 4),
-            stage: stage(current.as_deref()).unwrap_or_else(|| {
+        let version = StoredVersion {
+            stage: version::stage(current.as_deref()).unwrap_or_else(|| {
                 context.leave_out(&file.path, Kind::Other, 1, "a version's stage that is none");
                 Stage::None
             }),
-            storage_location: take(&mut row, 6).unwrap_or_else(|| source.clone()),
-            run_id: word(&mut row, 7),
-            run_link: word(&mut row, 8),
-            model_id: model_of_source(&source).unwrap_or_default().to_owned(),
-            tags: pairs(tags).collect(),
-            source,
-            ..Version::default()
+            created_ms: row.ms("creation_time"),
+            updated_ms: row.ms("last_updated_time"),
+            description: row.word("description"),
+            source: row.word("source"),
+            storage_location: row.take("storage_location"),
+            run_id: row.word("run_id"),
+            run_link: row.word("run_link"),
+            model_id: None,
+            tags: pairs_where(connection, "model_version_tags", ["key", "value"], &of_version)?,
+            status: row.word("status"),
+            user: row.word("user_id"),
+            status_message: row.word("status_message"),
         };
-        if !matches!(word(&mut row, 9).as_str(), "" | "READY") {
-            context.leave_out(&file.path, Kind::Other, 1, "the status of a version, which is READY here");
-        }
-        if !word(&mut row, 10).is_empty() || !word(&mut row, 11).is_empty() {
-            context.leave_out(&file.path, Kind::Other, 1, "the user or the status message of a version: no place here");
-        }
-        model.versions.insert(number, version);
+        model.versions.insert(number, version.into_version(&file.path, context));
     }
     Ok(())
 }

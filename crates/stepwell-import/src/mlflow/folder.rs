@@ -11,15 +11,17 @@ use crate::attached::Attached;
 use crate::context::Context;
 use crate::lines::Lines;
 use crate::mlflow::meta::{self, Meta};
-use crate::mlflow::model::{Dataset, source_tags};
-use crate::mlflow::{RunWords, milliseconds, nested, place, store};
+use crate::mlflow::model::Dataset;
+use crate::mlflow::run::{StoredRun, add_code_tags};
+use crate::mlflow::{milliseconds, nested, place, store};
 use crate::number;
+use crate::reading::each_file;
 use crate::report::Kind as Import;
-use crate::run::{ImportError, ImportedRun};
+use crate::run::{ImportError, ImportedSeries};
 use crate::series::SeriesBuilder;
-use crate::slashed;
 use crate::table::inexact::Inexact;
 use crate::walk::Group;
+use crate::{name_of, slashed};
 
 /// Params and tags longer than this are cut by nobody else either.
 const WORD_BYTES_MAX: u64 = 1 << 20;
@@ -64,21 +66,19 @@ pub(crate) fn recognise(folder: &Path, names: &[String]) -> Kind {
 
 /// Whether a folder in an experiment's folder is a run, even one whose meta file is missing.
 pub(crate) fn may_be_run(folder: &Path) -> bool {
-    let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = name_of(folder);
     let is_id = name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_id || ["meta.yaml", "metrics", "params"].iter().any(|name| folder.join(name).exists())
 }
 
 /// Reads a run's folder that stands alone, with what is known of its experiment.
 pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), ImportError> {
-    for file in &group.files {
+    each_file(group, "", context, |file, _, context| {
         if let Some(experiment) = file.path.parent().filter(|parent| parent.join("meta.yaml").exists()) {
             store::emit(experiment, context)?;
         }
-        read_run(&file.path, &file.relative, context)?;
-        context.advance(&file.path, file.bytes);
-    }
-    Ok(())
+        Ok(read_run(&file.path, &file.relative, context)?)
+    })
 }
 
 /// Reads a run's folder.
@@ -90,59 +90,60 @@ pub(crate) fn read_run(folder: &Path, relative: &str, context: &mut Context<'_>)
     });
     let parent = folder.parent().unwrap_or(folder);
     let experiment = meta::read(&parent.join("meta.yaml")).unwrap_or_default();
-    let folder_name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let id = [meta.first(&["run_uuid", "run_id"]), Some(folder_name.as_str())]
-        .into_iter()
-        .flatten()
-        .find_map(|id| RunId::new(id).ok());
+    let folder_name = name_of(folder);
+    let ids = [meta.first(&["run_uuid", "run_id"]), Some(folder_name.as_str())];
+    let id = ids.into_iter().flatten().find_map(|id| RunId::new(id).ok());
     let id = id.unwrap_or_else(|| RunId::derived("mlruns", relative));
+    let series = read_metrics(folder, context);
+    let params = read_words(&folder.join("params"), context);
+    let mut tags = read_words(&folder.join("tags"), context);
+    add_code_tags(&mut tags, |name| meta.owned(name));
+    let run = StoredRun {
+        source: format!("mlruns:{relative}"),
+        experiment: experiment.owned("name"),
+        name: meta.first(&["run_name", "name"]).map(str::to_owned),
+        name_of_last_resort: id.to_string(),
+        user: meta.owned("user_id"),
+        status: meta.owned("status"),
+        start: meta.owned("start_time"),
+        end: meta.owned("end_time"),
+        is_deleted: meta.is_deleted(folder) || experiment.is_deleted(parent),
+        params,
+        tags,
+        series,
+        attached: attached(folder, &id, &meta, context),
+        id,
+    };
+    let mut run = run.into_run("", &meta_path, context);
+    run.attached.items = read_links(folder, parent, context);
+    context.emit(run, folder)
+}
 
+/// What belongs to a run besides its links: its experiment, its deletion, and its artifacts.
+fn attached(folder: &Path, id: &RunId, meta: &Meta, context: &Context<'_>) -> Attached {
+    let experiment = folder.parent().unwrap_or(folder);
+    let store = experiment.parent().and_then(Path::parent).unwrap_or(experiment);
+    let key = store::key(experiment);
+    let uri = meta.owned("artifact_uri");
+    let artifacts = place::of(uri.as_deref(), id.as_str(), Some(folder.join("artifacts")), store);
+    Attached {
+        experiment_key: context.knows_experiment(&key).then_some(key),
+        deleted_ms: meta.ms("deleted_time"),
+        artifacts: artifacts.into_iter().collect(),
+        artifact_uri: uri,
+        ..Attached::default()
+    }
+}
+
+/// The series of a run; reports files that cannot be read.
+fn read_metrics(folder: &Path, context: &mut Context<'_>) -> Vec<ImportedSeries> {
     let mut builder = SeriesBuilder::default();
     for (key, path) in files_below(&folder.join("metrics"), context) {
         if let Err(error) = read_metric(folder, &key, &path, &mut builder, context) {
             context.unread(&path, format!("cannot be read: {error}"));
         }
     }
-    let params = read_words(&folder.join("params"), context);
-    let mut tags = read_words(&folder.join("tags"), context);
-    source_tags(&mut tags, |word| meta.get(word).map(str::to_owned));
-    let tag = |wanted: &str| tags.iter().find(|(key, _)| key == wanted).map(|(_, value)| value.clone());
-    let uri = meta.get("artifact_uri").map(str::to_owned);
-    let beside = parent.parent().and_then(Path::parent).unwrap_or(parent);
-    let artifacts = place::of(uri.as_deref(), id.as_str(), Some(folder.join("artifacts")), beside);
-    let word = |name: &str| meta.get(name).map(str::to_owned);
-    let words = RunWords { status: word("status"), start: word("start_time"), end: word("end_time") };
-    let (status, start_time_ms, end_time_ms) = words.read("", &meta_path, context);
-    let attached = Attached {
-        experiment_key: context.knows_experiment(&store::key(parent)).then(|| store::key(parent)),
-        items: read_links(folder, parent, context),
-        deleted_ms: meta.get("deleted_time").and_then(milliseconds),
-        artifacts: artifacts.into_iter().collect(),
-        artifact_uri: uri,
-        ..Attached::default()
-    };
-    let is_deleted = |meta: &Meta| meta.get("lifecycle_stage") == Some("deleted");
-    let run = ImportedRun {
-        own_id: true,
-        source: format!("mlruns:{relative}"),
-        experiment: experiment.get("name").map(str::to_owned),
-        name: meta
-            .first(&["run_name", "name"])
-            .map(str::to_owned)
-            .or_else(|| tag("mlflow.runName"))
-            .unwrap_or_else(|| id.to_string()),
-        id,
-        user: meta.get("user_id").map(str::to_owned).or_else(|| tag("mlflow.user")).unwrap_or_default(),
-        status,
-        start_time_ms,
-        end_time_ms,
-        deleted: store::is_in_trash(folder) || is_deleted(&meta) || is_deleted(&experiment),
-        params,
-        tags,
-        series: builder.finish(),
-        attached,
-    };
-    context.emit(run, folder)
+    builder.finish()
 }
 
 /// What a run read and made: datasets, logged models.
@@ -186,14 +187,13 @@ fn read_links(folder: &Path, experiment: &Path, context: &mut Context<'_>) -> Ve
 
 fn read_dataset(folder: &Path) -> Option<Dataset> {
     let meta = meta::read(&folder.join("meta.yaml")).ok()?;
-    let own = |name: &str| meta.get(name).map(str::to_owned);
     Some(Dataset {
-        name: own("name")?,
-        digest: own("digest")?,
-        source_type: own("source_type").unwrap_or_default(),
-        source: own("source").unwrap_or_default(),
-        schema: own("schema"),
-        profile: own("profile"),
+        name: meta.owned("name")?,
+        digest: meta.owned("digest")?,
+        source_type: meta.word("source_type"),
+        source: meta.word("source"),
+        schema: meta.owned("schema"),
+        profile: meta.owned("profile"),
     })
 }
 

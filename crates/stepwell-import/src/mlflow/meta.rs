@@ -7,6 +7,8 @@ use std::path::Path;
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
+use crate::mlflow::milliseconds;
+
 /// Longer files are no MLflow meta files.
 const BYTES_MAX: u64 = 1 << 20;
 /// Deeper nesting is refused.
@@ -20,6 +22,26 @@ impl Meta {
     /// A scalar's text.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
+    }
+
+    /// A scalar of its own.
+    pub(crate) fn owned(&self, name: &str) -> Option<String> {
+        self.get(name).map(str::to_owned)
+    }
+
+    /// A scalar of its own; empty where there is none.
+    pub(crate) fn word(&self, name: &str) -> String {
+        self.owned(name).unwrap_or_default()
+    }
+
+    /// A time.
+    pub(crate) fn ms(&self, name: &str) -> Option<i64> {
+        self.get(name).and_then(milliseconds)
+    }
+
+    /// Whether it says that what it describes is deleted, or whether the folder with it is in the trash.
+    pub(crate) fn is_deleted(&self, folder: &Path) -> bool {
+        self.get("lifecycle_stage") == Some("deleted") || folder.components().any(|part| part.as_os_str() == ".trash")
     }
 
     /// The first of some scalars that is there and not empty.
@@ -41,14 +63,7 @@ pub(crate) fn open(path: &Path) -> std::io::Result<File> {
 /// # Errors
 /// What is wrong, in words.
 pub(crate) fn read(path: &Path) -> Result<Meta, String> {
-    let mut bytes = Vec::new();
-    open(path)
-        .and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes))
-        .map_err(|error| format!("cannot be read: {error}"))?;
-    if bytes.len() as u64 > BYTES_MAX {
-        return Err(format!("longer than {BYTES_MAX} bytes"));
-    }
-    parse(std::str::from_utf8(&bytes).map_err(|_| "no UTF-8")?)
+    parse(&text(path)?)
 }
 
 /// Reads a YAML file of nested mappings: each scalar with its keys joined by dots; those of lists have their place as a
@@ -57,6 +72,11 @@ pub(crate) fn read(path: &Path) -> Result<Meta, String> {
 /// # Errors
 /// What is wrong, in words.
 pub(crate) fn read_nested(path: &Path) -> Result<Vec<(String, String)>, String> {
+    nested(&text(path)?)
+}
+
+/// A file's text, unless it is longer than any meta file.
+fn text(path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
     open(path)
         .and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes))
@@ -64,7 +84,7 @@ pub(crate) fn read_nested(path: &Path) -> Result<Vec<(String, String)>, String> 
     if bytes.len() as u64 > BYTES_MAX {
         return Err(format!("longer than {BYTES_MAX} bytes"));
     }
-    nested(std::str::from_utf8(&bytes).map_err(|_| "no UTF-8")?)
+    String::from_utf8(bytes).map_err(|_| "no UTF-8".to_owned())
 }
 
 /// The scalars of nested mappings and lists.

@@ -1,17 +1,13 @@
-//! What MLflow's stores hold beside runs, put together as Stepwell keeps it: inputs, logged models, versions.
+//! What MLflow's stores hold beside runs, put together as Stepwell keeps it: inputs and logged models.
 
 use std::collections::BTreeMap;
 
 use stepwell::items::{DATASET, LOGGED_MODEL, MODEL_FIELD, MODEL_METRIC, join};
-use stepwell::registry::Stage;
 use stepwell::tracking::LoggedModelStatus;
 use stepwell::{RunId, RunStatus};
 
 use crate::attached::Attached;
 use crate::run::ImportedRun;
-
-/// The stage of a version that was deleted; a row of it stays so that its number is not given out again.
-pub(crate) const DELETED_STAGE: &str = "Deleted_Internal";
 
 /// A dataset that a run read.
 #[derive(Clone, Debug, Default)]
@@ -123,32 +119,9 @@ impl LatestMetrics {
     }
 }
 
-/// A version's stage; `None` for an unknown stage.
-pub(crate) fn stage(word: Option<&str>) -> Option<Stage> {
-    match word {
-        None | Some("") => Some(Stage::None),
-        Some(word) => word.parse().ok(),
-    }
-}
-
 /// The logged model that a version is, by its source `models:/m-…`.
 pub(crate) fn model_of_source(source: &str) -> Option<&str> {
     source.strip_prefix("models:/").filter(|id| id.starts_with("m-") && !id.contains('/'))
-}
-
-/// Tags that say what old versions of MLflow kept in words of the run: the script, its version, the entry point.
-pub(crate) fn source_tags(tags: &mut Vec<(String, String)>, word: impl Fn(&str) -> Option<String>) {
-    for (key, tag) in [
-        ("source_name", "mlflow.source.name"),
-        ("source_version", "mlflow.source.git.commit"),
-        ("entry_point_name", "mlflow.project.entryPoint"),
-    ] {
-        if let Some(value) = word(key).filter(|value| !value.is_empty())
-            && !tags.iter().any(|(known, _)| known == tag)
-        {
-            tags.push((tag.to_owned(), value));
-        }
-    }
 }
 
 #[cfg(test)]
@@ -167,9 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_versions() {
-        assert_eq!(stage(Some("production")), Some(Stage::Production));
-        assert_eq!((stage(None), stage(Some(DELETED_STAGE))), (Some(Stage::None), None));
+    fn logged_models_are_named_by_sources() {
         assert_eq!(model_of_source("models:/m-12"), Some("m-12"));
         assert_eq!((model_of_source("models:/net/1"), model_of_source("s3://m-1")), (None, None));
     }

@@ -2,26 +2,24 @@
 
 use std::path::Path;
 
-use stepwell::registry::{Model, Version};
+use stepwell::registry::{Model, Stage};
 
 use crate::attached::ImportedModel;
 use crate::context::Context;
 use crate::mlflow::folder::read_words;
 use crate::mlflow::meta;
-use crate::mlflow::model::{DELETED_STAGE, model_of_source, stage};
+use crate::mlflow::nested;
 use crate::mlflow::store::{folders, in_workspace};
-use crate::mlflow::{milliseconds, nested};
+use crate::mlflow::version::{self, StoredVersion};
+use crate::name_of;
+use crate::reading::each_file;
 use crate::report::Kind;
 use crate::run::ImportError;
 use crate::walk::Group;
 
 /// Reads registered models' folders.
 pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), ImportError> {
-    for file in &group.files {
-        read_model(&file.path, context)?;
-        context.advance(&file.path, file.bytes);
-    }
-    Ok(())
+    each_file(group, "", context, |file, _, context| Ok(read_model(&file.path, context)?))
 }
 
 fn read_model(folder: &Path, context: &mut Context<'_>) -> Result<(), ImportError> {
@@ -33,17 +31,17 @@ fn read_model(folder: &Path, context: &mut Context<'_>) -> Result<(), ImportErro
             return Ok(());
         }
     };
-    let folder_name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let created_ms = meta.get("creation_timestamp").and_then(milliseconds).unwrap_or(0);
+    let folder_name = name_of(folder);
+    let created_ms = meta.ms("creation_timestamp").unwrap_or(0);
     let mut model = Model {
         created_ms,
-        updated_ms: meta.get("last_updated_timestamp").and_then(milliseconds).unwrap_or(created_ms),
-        description: meta.get("description").unwrap_or_default().to_owned(),
+        updated_ms: meta.ms("last_updated_timestamp").unwrap_or(created_ms),
+        description: meta.word("description"),
         tags: read_words(&folder.join("tags"), context).into_iter().collect(),
         ..Model::default()
     };
     for child in folders(folder, context) {
-        let name = child.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = name_of(&child);
         match name.as_str() {
             "tags" | "aliases" => {}
             _ if name.starts_with("version-") => read_version(&child, &mut model, context),
@@ -74,39 +72,32 @@ fn read_version(folder: &Path, model: &mut Model, context: &mut Context<'_>) {
             return context.leave_out(folder, Kind::ModelVersion, 1, format!("meta.yaml: {reason}; not imported"));
         }
     };
-    let folder_name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let folder_name = name_of(folder);
     let number = meta.get("version").or_else(|| folder_name.strip_prefix("version-"));
     let Some(number) = number.and_then(|number| number.parse::<u64>().ok()) else {
         return context.leave_out(folder, Kind::ModelVersion, 1, "its number is none; not imported");
     };
-    model.last_number = model.last_number.max(number);
-    if meta.get("current_stage") == Some(DELETED_STAGE) {
+    let current = meta.get("current_stage");
+    if !version::note_number(model, number, current) {
         return;
     }
-    let own = |name: &str| meta.get(name).unwrap_or_default().to_owned();
-    if ["user_id", "status_message"].iter().any(|name| meta.get(name).is_some_and(|word| !word.is_empty())) {
-        context.leave_out(folder, Kind::Other, 1, "the user or the status message of a version: no place here");
-    }
-    if meta.get("status").is_some_and(|status| status != "READY" && status != "1") {
-        context.leave_out(folder, Kind::Other, 1, "the status of a version, which is READY here");
-    }
-    let created_ms = meta.get("creation_timestamp").and_then(milliseconds).unwrap_or(0);
-    let source = own("source");
-    let version = Version {
-        created_ms,
-        updated_ms: meta.get("last_updated_timestamp").and_then(milliseconds).unwrap_or(created_ms),
-        description: own("description"),
-        stage: stage(meta.get("current_stage")).unwrap_or_else(|| {
-            context.leave_out(folder, Kind::Other, 1, format!("the stage {:?} is none", own("current_stage")));
-            stepwell::registry::Stage::None
+    let version = StoredVersion {
+        stage: version::stage(current).unwrap_or_else(|| {
+            context.leave_out(folder, Kind::Other, 1, format!("the stage {:?} is none", meta.word("current_stage")));
+            Stage::None
         }),
-        storage_location: meta.get("storage_location").map_or_else(|| source.clone(), str::to_owned),
-        run_id: own("run_id"),
-        run_link: own("run_link"),
-        model_id: meta.get("model_id").or_else(|| model_of_source(&source)).unwrap_or_default().to_owned(),
-        tags: read_words(&folder.join("tags"), context).into_iter().collect(),
-        source,
-        ..Version::default()
+        created_ms: meta.ms("creation_timestamp"),
+        updated_ms: meta.ms("last_updated_timestamp"),
+        description: meta.word("description"),
+        source: meta.word("source"),
+        storage_location: meta.owned("storage_location"),
+        run_id: meta.word("run_id"),
+        run_link: meta.word("run_link"),
+        model_id: meta.owned("model_id"),
+        tags: read_words(&folder.join("tags"), context),
+        status: meta.word("status"),
+        user: meta.word("user_id"),
+        status_message: meta.word("status_message"),
     };
-    model.versions.insert(number, version);
+    model.versions.insert(number, version.into_version(folder, context));
 }

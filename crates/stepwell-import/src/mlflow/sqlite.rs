@@ -8,27 +8,8 @@ use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, Row, Rows, Statement};
 
-use crate::run::ImportError;
-
-/// Why a database is not read to its end.
-pub(crate) enum Stop {
-    /// The database's fault.
-    File(String),
-    /// The sink's.
-    Import(ImportError),
-}
-
-impl From<rusqlite::Error> for Stop {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::File(error.to_string())
-    }
-}
-
-impl From<std::io::Error> for Stop {
-    fn from(error: std::io::Error) -> Self {
-        Self::File(error.to_string())
-    }
-}
+use crate::mlflow::milliseconds;
+use crate::reading::Stop;
 
 /// Opens a database without writing beside it; the folder, if any, holds a copy and lives as long as the connection.
 ///
@@ -85,25 +66,66 @@ pub(crate) fn select<'c>(
     order: &str,
 ) -> Result<Statement<'c>, Stop> {
     let there = columns(connection, table)?;
-    let list: Vec<String> = wanted
-        .iter()
-        .map(|name| if there.iter().any(|column| column == name) { format!("\"{name}\"") } else { "NULL".into() })
-        .collect();
+    let list = list(wanted, &there);
     // An older schema lacks the table: then there are no rows of it.
     let sql = match there.is_empty() {
-        true => format!("SELECT {} WHERE 0", list.join(", ")),
-        false => format!("SELECT {} FROM {table} ORDER BY {order}", list.join(", ")),
+        true => format!("SELECT {list} WHERE 0"),
+        false => format!("SELECT {list} FROM {table} ORDER BY {order}"),
     };
     Ok(connection.prepare(&sql)?)
 }
 
-/// The rows of a table that name one thing, as texts of the wanted columns.
-pub(crate) fn rows_where(
+/// The columns to select, with nulls for those that are not there.
+fn list(wanted: &[&str], there: &[String]) -> String {
+    let column = |name: &&str| match there.iter().any(|column| column == name) {
+        true => format!("\"{name}\""),
+        false => "NULL".to_owned(),
+    };
+    wanted.iter().map(column).collect::<Vec<_>>().join(", ")
+}
+
+/// A row's texts by their columns, of which each is taken once.
+pub(crate) struct Fields<'n> {
+    names: &'n [&'n str],
+    texts: Vec<Option<String>>,
+}
+
+impl<'n> Fields<'n> {
+    /// The texts of a row, which has these columns in this order.
+    pub(crate) fn of(row: &Row<'_>, names: &'n [&'n str]) -> Result<Self, Stop> {
+        Ok(Self { names, texts: (0..names.len()).map(|at| text(row, at)).collect::<Result<_, _>>()? })
+    }
+
+    /// The text of a column; `None` for null.
+    pub(crate) fn take(&mut self, name: &str) -> Option<String> {
+        let at = self.names.iter().position(|known| *known == name);
+        debug_assert!(at.is_some(), "{name} is not selected");
+        self.texts.get_mut(at?)?.take()
+    }
+
+    /// The text of a column; empty for null.
+    pub(crate) fn word(&mut self, name: &str) -> String {
+        self.take(name).unwrap_or_default()
+    }
+
+    /// The text of a column, if it is not empty.
+    pub(crate) fn some_word(&mut self, name: &str) -> Option<String> {
+        self.take(name).filter(|text| !text.is_empty())
+    }
+
+    /// The time in a column.
+    pub(crate) fn ms(&mut self, name: &str) -> Option<i64> {
+        self.take(name).as_deref().and_then(milliseconds)
+    }
+}
+
+/// The rows of a table that name one thing.
+pub(crate) fn rows_where<'n>(
     connection: &Connection,
     table: &str,
-    wanted: &[&str],
+    wanted: &'n [&'n str],
     keys: &[(&str, &str)],
-) -> Result<Vec<Vec<Option<String>>>, Stop> {
+) -> Result<Vec<Fields<'n>>, Stop> {
     let there = columns(connection, table)?;
     let has = |name: &str| there.iter().any(|column| column == name);
     // A key that the schema lacks, such as the workspace, tells nothing apart.
@@ -111,36 +133,47 @@ pub(crate) fn rows_where(
     if there.is_empty() {
         return Ok(Vec::new());
     }
-    let list: Vec<String> =
-        wanted.iter().map(|name| if has(name) { format!("\"{name}\"") } else { "NULL".into() }).collect();
     let conditions: Vec<String> =
         keys.iter().enumerate().map(|(at, (name, _))| format!("\"{name}\" = ?{}", at + 1)).collect();
     let condition = if conditions.is_empty() { "1".to_owned() } else { conditions.join(" AND ") };
-    let sql = format!("SELECT {} FROM {table} WHERE {condition} ORDER BY rowid", list.join(", "));
+    let sql = format!("SELECT {} FROM {table} WHERE {condition} ORDER BY rowid", list(wanted, &there));
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(rusqlite::params_from_iter(keys.iter().map(|(_, value)| *value)))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        found.push((0..wanted.len()).map(|at| text(row, at)).collect::<Result<_, _>>()?);
+        found.push(Fields::of(row, wanted)?);
     }
     Ok(found)
+}
+
+/// The pairs of two columns in the rows that name one thing; a missing text is empty.
+pub(crate) fn pairs_where(
+    connection: &Connection,
+    table: &str,
+    wanted: [&str; 2],
+    keys: &[(&str, &str)],
+) -> Result<Vec<(String, String)>, Stop> {
+    let rows = rows_where(connection, table, &wanted, keys)?;
+    Ok(rows.into_iter().map(|mut row| (row.word(wanted[0]), row.word(wanted[1]))).collect())
 }
 
 /// Rows of one table in the order of run ids, read alongside the runs.
 pub(crate) struct Side<'s> {
     rows: Rows<'s>,
     /// The run of the row that the statement stands on.
-    pub(crate) run: Option<Vec<u8>>,
+    run: Option<Vec<u8>>,
+    /// Rows of runs that do not exist.
+    orphans: u64,
 }
 
 impl<'s> Side<'s> {
     pub(crate) fn new(statement: &'s mut Statement<'_>) -> Result<Self, Stop> {
-        let mut side = Self { rows: statement.query([])?, run: None };
+        let mut side = Self { rows: statement.query([])?, run: None, orphans: 0 };
         side.step()?;
         Ok(side)
     }
 
-    pub(crate) fn step(&mut self) -> Result<(), Stop> {
+    fn step(&mut self) -> Result<(), Stop> {
         self.run = match self.rows.next()? {
             Some(row) => Some(bytes(row, 0)?.unwrap_or_default()),
             None => None,
@@ -148,21 +181,29 @@ impl<'s> Side<'s> {
         Ok(())
     }
 
-    /// Calls with each row of a run; rows of runs that do not exist are passed over. Says how many those were.
+    /// Calls with each row of a run; rows of runs that do not exist are passed over.
     pub(crate) fn rows_of(
         &mut self,
         run: &[u8],
-        take: &mut dyn FnMut(&Row<'_>) -> Result<(), Stop>,
-    ) -> Result<u64, Stop> {
-        let mut orphans = 0;
+        mut take: impl FnMut(&Row<'_>) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
         while let Some(of) = self.run.as_deref().filter(|of| *of <= run) {
             match (of == run, self.rows.get()) {
                 (true, Some(row)) => take(row)?,
-                _ => orphans += 1,
+                _ => self.orphans += 1,
             }
             self.step()?;
         }
-        Ok(orphans)
+        Ok(())
+    }
+
+    /// How many rows belong to no run, once all runs were read.
+    pub(crate) fn orphans(mut self) -> Result<u64, Stop> {
+        while self.run.is_some() {
+            self.orphans += 1;
+            self.step()?;
+        }
+        Ok(self.orphans)
     }
 }
 

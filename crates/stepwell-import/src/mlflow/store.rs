@@ -14,7 +14,9 @@ use crate::mlflow::folder::{self, files_below, read_words};
 use crate::mlflow::meta::{self, Meta};
 use crate::mlflow::model::{LatestMetrics, LoggedModel};
 use crate::mlflow::{NO_PLACE, milliseconds, place};
+use crate::name_of;
 use crate::number;
+use crate::reading::each_file;
 use crate::report::Kind;
 use crate::run::ImportError;
 use crate::table::inexact::Inexact;
@@ -22,17 +24,13 @@ use crate::walk::Group;
 
 /// Reads experiments' folders.
 pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), ImportError> {
-    for file in &group.files {
-        read_experiment(&file.path, &file.relative, context)?;
-        context.advance(&file.path, file.bytes);
-    }
-    Ok(())
+    each_file(group, "", context, |file, _, context| Ok(read_experiment(&file.path, &file.relative, context)?))
 }
 
 fn read_experiment(experiment: &Path, relative: &str, context: &mut Context<'_>) -> Result<(), ImportError> {
     emit(experiment, context)?;
     for child in folders(experiment, context) {
-        let name = child.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = name_of(&child);
         match name.as_str() {
             "tags" | "datasets" => {}
             "models" => read_models(&child, &format!("{relative}/models"), context)?,
@@ -62,7 +60,7 @@ pub(crate) fn emit(experiment: &Path, context: &mut Context<'_>) -> Result<(), I
         context.leave_out(&meta_path, Kind::Experiment, 1, why);
         Meta::default()
     });
-    let folder_name = experiment.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let folder_name = name_of(experiment);
     let number = meta.get("experiment_id").unwrap_or(&folder_name).parse().ok().map(ExperimentId);
     let name = match meta.get("name") {
         Some(name) if !name.is_empty() => in_workspace(meta.get("workspace"), name),
@@ -73,10 +71,10 @@ pub(crate) fn emit(experiment: &Path, context: &mut Context<'_>) -> Result<(), I
     let theirs = ExperimentImport {
         id: number,
         name,
-        created_ms: meta.get("creation_time").and_then(milliseconds),
-        updated_ms: meta.get("last_update_time").and_then(milliseconds),
-        deleted: meta.get("lifecycle_stage") == Some("deleted") || is_in_trash(experiment),
-        artifact_location: meta.get("artifact_location").unwrap_or_default().to_owned(),
+        created_ms: meta.ms("creation_time"),
+        updated_ms: meta.ms("last_update_time"),
+        deleted: meta.is_deleted(experiment),
+        artifact_location: meta.word("artifact_location"),
         tags,
     };
     context.emit_experiment(ImportedExperiment { key: key(experiment), experiment: theirs }, experiment)
@@ -95,10 +93,6 @@ pub(crate) fn in_workspace(workspace: Option<&str>, name: &str) -> String {
     }
 }
 
-pub(crate) fn is_in_trash(folder: &Path) -> bool {
-    folder.components().any(|part| part.as_os_str() == ".trash")
-}
-
 fn read_models(models: &Path, relative: &str, context: &mut Context<'_>) -> Result<(), ImportError> {
     let experiment = models.parent().unwrap_or(models).to_path_buf();
     for folder in folders(models, context) {
@@ -110,18 +104,17 @@ fn read_models(models: &Path, relative: &str, context: &mut Context<'_>) -> Resu
                 continue;
             }
         };
-        let own = |name: &str| meta.get(name).map(str::to_owned);
-        let folder_name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let id = own("model_id").unwrap_or_else(|| folder_name.clone());
+        let folder_name = name_of(&folder);
+        let id = meta.owned("model_id").unwrap_or_else(|| folder_name.clone());
         let model = LoggedModel {
-            name: own("name").unwrap_or_default(),
-            model_type: own("model_type"),
-            source_run: own("source_run_id"),
-            status: own("status"),
-            message: own("status_message"),
-            created_ms: meta.get("creation_timestamp").and_then(milliseconds),
-            updated_ms: meta.get("last_updated_timestamp").and_then(milliseconds),
-            is_deleted: meta.get("lifecycle_stage") == Some("deleted") || is_in_trash(&folder),
+            name: meta.word("name"),
+            model_type: meta.owned("model_type"),
+            source_run: meta.owned("source_run_id"),
+            status: meta.owned("status"),
+            message: meta.owned("status_message"),
+            created_ms: meta.ms("creation_timestamp"),
+            updated_ms: meta.ms("last_updated_timestamp"),
+            is_deleted: meta.is_deleted(&folder),
             params: read_words(&folder.join("params"), context),
             tags: read_words(&folder.join("tags"), context),
             metrics: read_metrics(&folder.join("metrics"), context),
@@ -129,7 +122,7 @@ fn read_models(models: &Path, relative: &str, context: &mut Context<'_>) -> Resu
         };
         let older = model.metrics.older_count;
         context.leave_out(&folder, Kind::Point, older, "older values of a logged model's metrics: the runs have them");
-        let uri = own("artifact_location");
+        let uri = meta.owned("artifact_location");
         let store = experiment.parent().and_then(Path::parent).unwrap_or(&experiment);
         let artifacts = place::of(uri.as_deref(), &id, Some(folder.join("artifacts")), store);
         let attached = Attached {

@@ -1,16 +1,18 @@
 //! The cells of a CSV table to points: what is a number, a time, a param, or a text that is told and left out.
 
+use std::borrow::Cow;
+
 use crate::context::Context;
 use crate::number;
+use crate::options::Options;
 use crate::report::Kind;
-use crate::table::columns::{Columns, Step, in_part, part_of};
+use crate::series::SeriesBuilder;
+use crate::table::columns::{Columns, Step, Time, part_of};
 use crate::table::commas::Commas;
-use crate::table::epochs::{Epochs, NOTE as EPOCHS};
-use crate::table::inexact::Inexact;
+use crate::table::position::{Head, Position, Positions};
 use crate::table::records::Record;
 use crate::table::rows::Rows;
 use crate::table::seen::Seen;
-use crate::table::times::{Cell, Times};
 use crate::walk::SourceFile;
 
 /// Words by which tables say that a cell is empty.
@@ -22,13 +24,22 @@ pub(crate) struct Cells<'t> {
     commas: Commas<'t>,
     columns: &'t Columns,
     seen: Vec<Seen>,
-    times: Times,
-    inexact: Inexact,
-    epochs: Epochs,
+    positions: Positions,
 }
 
 fn is_empty(cell: &str) -> bool {
     EMPTY.iter().any(|word| cell.eq_ignore_ascii_case(word))
+}
+
+/// The time in a cell that is not empty.
+fn time_of(time: Time, cell: &str) -> Option<i64> {
+    if time.dates_only {
+        number::date_to_ms(cell)
+    } else if time.is_ms {
+        number::step(cell).or_else(|| number::date_to_ms(cell))
+    } else {
+        number::time_text_to_ms(cell)
+    }
 }
 
 impl<'t> Cells<'t> {
@@ -39,9 +50,7 @@ impl<'t> Cells<'t> {
             commas: Commas::new(file, delimiter, count),
             columns,
             seen: vec![Seen::default(); count],
-            times: Times::default(),
-            inexact: Inexact::default(),
-            epochs: Epochs::default(),
+            positions: Positions::default(),
         }
     }
 
@@ -54,77 +63,91 @@ impl<'t> Cells<'t> {
         rows: &mut Rows<'_>,
         context: &mut Context<'_>,
     ) {
-        let options = context.options;
-        let mut skip = |reason: String| context.skip(&self.file.path, Some(record.offset), reason);
+        if let Err(why) = self.take_row(record, row, run, rows, context.options) {
+            context.skip(&self.file.path, Some(record.offset), format!("{why}; the row is passed over"));
+        }
+    }
+
+    /// The error is why the row has no points.
+    fn take_row(
+        &mut self,
+        record: &Record<'_>,
+        row: u64,
+        run: &str,
+        rows: &mut Rows<'_>,
+        options: &Options,
+    ) -> Result<(), String> {
+        let head = self.head(record, row, rows.is_one(), options)?;
+        let position = self.positions.next(head, self.columns, record.offset);
+        let builder = rows.builder(run);
+        match self.columns.long {
+            Some(long) => self.take_long(record, long, &position, builder, options)?,
+            None => self.take_wide(record, &position, builder, options),
+        }
+        Ok(())
+    }
+
+    /// What the row says of its step, part and time.
+    fn head<'r>(&mut self, record: &Record<'r>, row: u64, is_one: bool, options: &Options) -> Result<Head<'r>, String> {
         let step = match self.columns.step {
             Step::Row => i64::try_from(row).unwrap_or(i64::MAX),
             Step::At(at) => {
                 let cell = record.text(at);
-                match number::step(cell).or_else(|| number::whole(self.commas.value(cell, at, options)?)) {
-                    Some(step) => step,
-                    None => return skip(format!("{cell:?} is not a step; the row is passed over")),
-                }
+                let step = number::step(cell).or_else(|| number::whole(self.commas.value(cell, at, options)?));
+                step.ok_or_else(|| format!("{cell:?} is not a step"))?
             }
         };
-        let part = self.columns.part.and_then(|at| part_of(record.text(at)));
-        let epoch = self.columns.epoch.filter(|_| rows.is_one()).and_then(|at| number::step(record.text(at)));
-        let step = match part.zip(epoch) {
-            Some((part, epoch)) => self.epochs.step(part, epoch, step),
-            None => step,
-        };
-        let time = self.time(record);
-        let timestamp_ms = match time {
-            Some(Cell::At(ms)) => Some(ms),
-            _ => None,
-        };
-        if let Some((key, at)) = self.columns.long {
-            let (key, cell) = (record.untrimmed(key), record.text(at));
-            return match self.commas.value(cell, at, options) {
-                Some(value) => {
-                    self.inexact.look(cell, value, record.offset);
-                    rows.builder(run).push(&in_part(part, key), step, timestamp_ms, value);
-                }
-                None => skip(format!("{cell:?} is not a value; the row is passed over")),
-            };
+        let time = self.columns.time.map(|time| (time, record.text(time.at))).filter(|(_, cell)| !is_empty(cell));
+        Ok(Head {
+            step,
+            part: self.columns.part.and_then(|at| part_of(record.text(at))),
+            epoch: self.columns.epoch.filter(|_| is_one).and_then(|at| number::step(record.text(at))),
+            time: time.map(|(time, cell)| (Cow::Borrowed(cell), time_of(time, cell))),
+        })
+    }
+
+    /// Takes the point of a row in long form.
+    fn take_long(
+        &mut self,
+        record: &Record<'_>,
+        (key, at): (usize, usize),
+        position: &Position<'_>,
+        builder: &mut SeriesBuilder,
+        options: &Options,
+    ) -> Result<(), String> {
+        let cell = record.text(at);
+        let value = self.commas.value(cell, at, options).ok_or_else(|| format!("{cell:?} is not a value"))?;
+        self.positions.inexact.look(cell, value, record.offset);
+        builder.push(&position.key(record.untrimmed(key)), position.step, position.timestamp_ms, value);
+        Ok(())
+    }
+
+    /// Takes the points of a row in wide form.
+    fn take_wide(
+        &mut self,
+        record: &Record<'_>,
+        position: &Position<'_>,
+        builder: &mut SeriesBuilder,
+        options: &Options,
+    ) {
+        let columns = self.columns;
+        for (_, at) in columns.nameless.iter().filter(|(_, at)| !is_empty(record.text(*at))) {
+            self.seen[*at].lost(record.offset);
         }
-        for (_, at) in &self.columns.nameless {
-            if !is_empty(record.text(*at)) {
-                self.seen[*at].lost(record.offset);
-            }
-        }
-        let dates = self.columns.time.filter(|_| time != Some(Cell::Value)).map(|time| time.at);
-        let is_part = |at: usize| part.is_some() && self.columns.part == Some(at);
-        for (name, at) in self.columns.metrics.iter().filter(|(_, at)| Some(*at) != dates && !is_part(*at)) {
+        for (name, at) in columns.metrics.iter().filter(|(_, at)| position.may_hold_metric(*at)) {
             let cell = record.text(*at);
             if is_empty(cell) {
                 continue;
             }
             match self.commas.value(cell, *at, options) {
                 Some(value) => {
-                    self.inexact.look(cell, value, record.offset);
-                    rows.builder(run).push(&in_part(part, name), step, timestamp_ms, value);
+                    self.positions.inexact.look(cell, value, record.offset);
+                    builder.push(&position.key(name), position.step, position.timestamp_ms, value);
                     self.seen[*at].number();
                 }
                 None => self.seen[*at].text(cell, record.offset),
             }
         }
-    }
-
-    /// A row's time; `None` for an empty cell.
-    fn time(&mut self, record: &Record<'_>) -> Option<Cell> {
-        let time = self.columns.time?;
-        let cell = record.text(time.at);
-        if is_empty(cell) {
-            return None;
-        }
-        let ms = if time.dates_only {
-            number::date_to_ms(cell)
-        } else if time.is_ms {
-            number::step(cell).or_else(|| number::date_to_ms(cell))
-        } else {
-            number::time_text_to_ms(cell)
-        };
-        Some(self.times.take(cell, ms, time.dates_only, record.offset))
     }
 
     /// Reports what was left out. A column of one constant text is a param of the table's only run.
@@ -138,11 +161,7 @@ impl<'t> Cells<'t> {
                 context.leave_out_at(&self.file.path, Some(offset), Kind::Cell, count, reason);
             }
         }
-        if self.epochs.changed {
-            context.note(&self.file.path, EPOCHS);
-        }
-        self.times.tell(&self.file.path, context);
-        self.inexact.tell(&self.file.path, context);
+        self.positions.tell(self.file, context);
         let metrics = self.columns.metrics.iter().map(|(name, at)| (name.as_str(), *at));
         self.commas.tell(metrics.chain(self.columns.long.map(|(_, at)| ("value", at))), context);
     }

@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::lines::LINE_BYTES_MAX;
 use crate::number;
 use crate::options::Options;
+use crate::reading::{Progress, Stop, each_file};
 use crate::report::Kind;
 use crate::run::ImportError;
 use crate::table::cells::Cells;
@@ -21,22 +22,9 @@ use crate::table::rows::{LastRows, Rows};
 use crate::text::{self, Text};
 use crate::walk::{Group, SourceFile};
 
-/// Rows between two words of progress.
-const PROGRESS_ROWS: u64 = 1 << 16;
-
 /// Reads a CSV file.
 pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), ImportError> {
-    for file in &group.files {
-        let mut told = 0;
-        match read_file(file, &mut told, context) {
-            Ok(done) => done?,
-            Err(error) => {
-                context.not_to_its_end(&file.path, error);
-            }
-        }
-        context.advance(&file.path, file.bytes.saturating_sub(told));
-    }
-    Ok(())
+    each_file(group, "", context, read_file)
 }
 
 /// A table from its header row on.
@@ -160,28 +148,24 @@ pub(crate) fn is_whole(record: &Record<'_>, fields: usize, file: &SourceFile, co
     true
 }
 
-/// The outer error is the file's, the inner one the sink's. `told` is how many bytes were told as progress.
-fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> io::Result<Result<(), ImportError>> {
+fn read_file(file: &SourceFile, progress: &mut Progress<'_>, context: &mut Context<'_>) -> Result<(), Stop> {
     let (mut records, delimiter, comment) = match start(&file.path)? {
         Start::Monitor(line, text) => return monitor::read(file, &line, text, context),
         Start::Table(records, delimiter, comment) => (records, delimiter, comment),
         Start::Empty => {
             context.leave_out(&file.path, Kind::File, 1, "no header row; not imported");
-            return Ok(Ok(()));
+            return Ok(());
         }
     };
-    let names = match header(&mut records, comment, context.options)? {
-        Ok(names) => names,
+    let named = header(&mut records, comment, context.options)?.and_then(|names| {
+        let columns = columns::recognise(&names.iter().map(String::as_str).collect::<Vec<_>>(), context.options)?;
+        Ok((names, columns))
+    });
+    let (names, columns) = match named {
+        Ok(named) => named,
         Err(reason) => {
             context.leave_out(&file.path, Kind::File, 1, reason);
-            return Ok(Ok(()));
-        }
-    };
-    let columns = match columns::recognise(&names.iter().map(String::as_str).collect::<Vec<_>>(), context.options) {
-        Ok(columns) => columns,
-        Err(reason) => {
-            context.leave_out(&file.path, Kind::File, 1, reason);
-            return Ok(Ok(()));
+            return Ok(());
         }
     };
     let mut rows = match columns.run {
@@ -189,29 +173,22 @@ fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> io
         Some(run) => Rows::many("csv", file, last_rows(file, run, &names, context.options)?, columns.own_ids),
     };
     let mut cells = Cells::new(file, delimiter, &columns, names.len());
-    let (mut row, mut cut) = (0, None);
+    let (mut row, mut cut) = (0u64, None);
     while let Some(record) = text::or_cut(records.next(), &mut cut) {
         let (offset, run) = (record.offset, columns.run.map_or("", |run| record.text(run)).to_owned());
-        let whole = is_whole(&record, names.len(), file, context);
-        if whole && !repeats(&record, &names) {
-            cells.take(&record, row, &run, &mut rows, context);
-        }
-        if whole && let Err(error) = rows.row_done(&run, row, context) {
-            return Ok(Err(error));
+        if is_whole(&record, names.len(), file, context) {
+            if !repeats(&record, &names) {
+                cells.take(&record, row, &run, &mut rows, context);
+            }
+            rows.row_done(&run, row, context)?;
         }
         row += 1;
-        if row % PROGRESS_ROWS == 0 {
-            let offset = offset.min(file.bytes);
-            context.advance(&file.path, offset.saturating_sub(*told));
-            *told = offset;
-        }
+        progress.reach_row(row, offset, context);
     }
     cells.tell(&mut rows, context);
     tell_encoding(&records, file, context);
-    if let Some(error) = cut {
-        context.not_to_its_end(&file.path, error);
-    }
-    Ok(rows.finish(context))
+    cut.into_iter().for_each(|error| context.not_to_its_end(&file.path, error));
+    Ok(rows.finish(context)?)
 }
 
 /// Shows every whole row of a table below its header row, as far as the file can be read.

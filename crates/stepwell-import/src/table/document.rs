@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::options::Options;
+use crate::reading::each_file;
 use crate::report::Kind;
 use crate::run::ImportError;
 use crate::table::columnar::{self, ROW};
@@ -72,14 +73,13 @@ pub(crate) fn take(
 
 /// Reads a document of rows or of columns.
 pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), ImportError> {
-    for file in &group.files {
+    each_file(group, "", context, |file, _, context| {
         match parse(file, context) {
             Ok(document) => read_document(&document, file, context)?,
             Err(reason) => context.leave_out(&file.path, Kind::File, 1, reason),
         }
-        context.advance(&file.path, file.bytes);
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 fn read_document(document: &Value, file: &SourceFile, context: &mut Context<'_>) -> Result<(), ImportError> {

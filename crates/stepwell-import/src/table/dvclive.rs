@@ -112,8 +112,7 @@ fn series_below(folder: &Path, context: &mut Context<'_>) -> Vec<(String, PathBu
 /// Reads a series: columns `step`, the metric's own, and `timestamp` where there is one.
 fn read_series(key: &str, file: &SourceFile, rows: &mut Rows<'_>, context: &mut Context<'_>) -> std::io::Result<()> {
     let mut records = Records::new(text::open(&file.path)?, b'\t', 0);
-    let names: Vec<String> =
-        records.next()?.map(|record| record.iter().map(str::to_owned).collect()).unwrap_or_default();
+    let names = records.header()?;
     let place = |wanted: &str| names.iter().position(|name| name == wanted);
     let (step_at, time_at) = (place("step"), place("timestamp"));
     let own = place(key.rsplit('/').next().unwrap_or(key)).or_else(|| place(key));

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::context::Context;
 use crate::lines::{Line, Lines};
 use crate::options::Options;
+use crate::reading::{Progress, Stop, each_file};
 use crate::report::Kind;
 use crate::run::ImportError;
 use crate::table::inexact::Lost;
@@ -16,25 +17,12 @@ use crate::table::rows::{LastRows, Rows};
 use crate::text;
 use crate::walk::{Group, SourceFile};
 
-/// Rows between two words of progress.
-const PROGRESS_ROWS: u64 = 1 << 16;
-
 /// Reads a file of JSON lines.
 pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), ImportError> {
-    for file in &group.files {
-        let mut told = 0;
-        match read_file(file, &mut told, context) {
-            Ok(done) => done?,
-            Err(error) => {
-                context.not_to_its_end(&file.path, error);
-            }
-        }
-        context.advance(&file.path, file.bytes.saturating_sub(told));
-    }
-    Ok(())
+    each_file(group, "", context, read_file)
 }
 
-fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> io::Result<Result<(), ImportError>> {
+fn read_file(file: &SourceFile, progress: &mut Progress<'_>, context: &mut Context<'_>) -> Result<(), Stop> {
     let options = context.options;
     let mut rows = match last_rows(file, options)? {
         None => Rows::one("jsonl", file),
@@ -51,32 +39,24 @@ fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> io
         match object_of(&line) {
             Err(reason) => context.skip(&file.path, Some(offset), reason),
             Ok((object, lost)) => {
-                objects.inexact.lost(offset, &lost);
+                objects.lost(offset, &lost);
                 let run = objects::run_of(&object, options).unwrap_or_default();
                 if let Err(reason) = objects.take(&object, &run, offset, &mut rows) {
                     context.skip(&file.path, Some(offset), reason);
                 }
-                if let Err(error) = rows.row_done(&run, row, context) {
-                    return Ok(Err(error));
-                }
+                rows.row_done(&run, row, context)?;
             }
         }
         row += 1;
-        if row.is_multiple_of(PROGRESS_ROWS) {
-            let offset = offset.min(file.bytes);
-            context.advance(&file.path, offset.saturating_sub(*told));
-            *told = offset;
-        }
+        progress.reach_row(row, offset, context);
     }
-    if let Some(error) = cut {
-        context.not_to_its_end(&file.path, error);
-    }
+    cut.into_iter().for_each(|error| context.not_to_its_end(&file.path, error));
     if !objects.any {
         context.leave_out(&file.path, Kind::File, 1, "no row with a step; not imported");
-        return Ok(Ok(()));
+        return Ok(());
     }
     objects.tell(&mut rows, context);
-    Ok(rows.finish(context))
+    Ok(rows.finish(context)?)
 }
 
 /// A line's object, and the numbers that it has otherwise than the line.

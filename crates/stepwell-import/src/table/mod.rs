@@ -15,6 +15,7 @@ pub(crate) mod jsonl;
 pub(crate) mod monitor;
 pub(crate) mod objects;
 pub(crate) mod parquet;
+mod position;
 pub(crate) mod records;
 pub(crate) mod rows;
 pub(crate) mod seen;

@@ -1,6 +1,7 @@
 //! Rows that are JSON objects, in long or wide form; nested objects are flattened with `/`.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
@@ -8,13 +9,13 @@ use crate::context::Context;
 use crate::number;
 use crate::options::Options;
 use crate::report::Kind;
-use crate::table::columns::{self, Columns, Step, Time, in_part, part_of};
-use crate::table::epochs::{self, Epochs};
-use crate::table::inexact::Inexact;
+use crate::series::SeriesBuilder;
+use crate::table::columns::{self, Columns, Step, Time, part_of};
+use crate::table::inexact::Lost;
 use crate::table::json;
+use crate::table::position::{Head, Position, Positions};
 use crate::table::rows::Rows;
 use crate::table::seen::Seen;
-use crate::table::times::{Cell, Times};
 use crate::walk::SourceFile;
 
 /// Columns with texts of which each is told by its name; the cells of more are counted together.
@@ -24,20 +25,88 @@ const TEXTS_MAX: usize = 1_000;
 pub(crate) struct Objects<'t> {
     file: &'t SourceFile,
     options: &'t Options,
-    /// The names of the last row's columns, and what they mean: rows mostly have the same.
-    known: Option<(Vec<String>, Result<Columns, String>)>,
-    /// What columns held beside numbers, in the order in which they came.
-    texts: Vec<(String, Seen)>,
-    place: HashMap<String, usize>,
-    more_texts: u64,
-    epochs: Epochs,
-    times: Times,
-    /// Numbers that are not floats.
-    pub(crate) inexact: Inexact,
+    /// That of the last row: rows mostly have the same.
+    header: Rc<Header>,
+    texts: Texts,
+    positions: Positions,
     /// Rows read.
     rows: u64,
     /// Whether a row with a step was taken.
     pub(crate) any: bool,
+}
+
+/// The names of columns, and what they mean.
+struct Header {
+    names: Vec<String>,
+    columns: Result<Columns, String>,
+}
+
+impl Header {
+    fn of(object: &Map<String, Value>, options: &Options) -> Self {
+        let names: Vec<&str> = object.keys().map(String::as_str).collect();
+        Self { columns: columns::recognise(&names, options), names: object.keys().cloned().collect() }
+    }
+}
+
+/// An object's cells by their columns.
+struct Cells<'r> {
+    object: &'r Map<String, Value>,
+    names: &'r [String],
+    offset: u64,
+}
+
+impl<'r> Cells<'r> {
+    fn at(&self, at: usize) -> Option<&'r Value> {
+        self.names.get(at).and_then(|name| self.object.get(name))
+    }
+
+    /// What the row says of its step, part and time.
+    fn head(&self, columns: &Columns, row: u64, is_one: bool) -> Result<Head<'r>, String> {
+        let time = columns.time.and_then(|time| Some((time, self.at(time.at)?))).filter(|(_, cell)| !cell.is_null());
+        Ok(Head {
+            step: match columns.step {
+                Step::Row => i64::try_from(row).unwrap_or(i64::MAX),
+                Step::At(at) => self
+                    .at(at)
+                    .and_then(step_of)
+                    .ok_or_else(|| format!("{} is not a whole number; the row is passed over", self.names[at]))?,
+            },
+            part: columns.part.and_then(|at| part_of(self.at(at)?.as_str()?)),
+            epoch: columns.epoch.filter(|_| is_one).and_then(|at| step_of(self.at(at)?)),
+            time: time.map(|(time, cell)| (json::word(cell).into(), time_of(time, cell))),
+        })
+    }
+}
+
+/// What columns held beside numbers.
+#[derive(Default)]
+struct Texts {
+    /// The columns in the order in which they came.
+    columns: Vec<(String, Seen)>,
+    place: HashMap<String, usize>,
+    /// Texts of more than [`TEXTS_MAX`] columns.
+    more: u64,
+}
+
+impl Texts {
+    /// Takes a leaf of a row; `had_numbers` says whether its column has numbers from rows before.
+    fn see(&mut self, key: &str, leaf: Result<f64, &Value>, offset: u64, had_numbers: impl FnOnce() -> bool) {
+        match (self.place.get(key), leaf) {
+            (None, Ok(_)) => {}
+            (Some(&at), Ok(_)) => self.columns[at].1.number(),
+            (Some(&at), Err(text)) => self.columns[at].1.text(&json::word(text), offset),
+            (None, Err(_)) if self.columns.len() == TEXTS_MAX => self.more += 1,
+            (None, Err(text)) => {
+                self.place.insert(key.to_owned(), self.columns.len());
+                let mut seen = Seen::default();
+                if had_numbers() {
+                    seen.number();
+                }
+                seen.text(&json::word(text), offset);
+                self.columns.push((key.to_owned(), seen));
+            }
+        }
+    }
 }
 
 /// The run that an object names.
@@ -96,16 +165,17 @@ impl<'t> Objects<'t> {
         Self {
             file,
             options,
-            known: None,
-            texts: Vec::new(),
-            place: HashMap::new(),
-            more_texts: 0,
-            epochs: Epochs::default(),
-            times: Times::default(),
-            inexact: Inexact::default(),
+            header: Rc::new(Header::of(&Map::new(), options)),
+            texts: Texts::default(),
+            positions: Positions::default(),
             rows: 0,
             any: false,
         }
+    }
+
+    /// Counts the numbers that the next object has otherwise than its text.
+    pub(crate) fn lost(&mut self, offset: u64, lost: &Lost) {
+        self.positions.inexact.lost(offset, lost);
     }
 
     /// Takes an object's points for `run`. Words of a first object without a step are params.
@@ -121,14 +191,8 @@ impl<'t> Objects<'t> {
     ) -> Result<(), String> {
         let row = self.rows;
         self.rows += 1;
-        let same = |(names, _): &(Vec<String>, _)| names.len() == object.len() && names.iter().eq(object.keys());
-        if !self.known.as_ref().is_some_and(same) {
-            let names: Vec<&str> = object.keys().map(String::as_str).collect();
-            let columns = columns::recognise(&names, self.options);
-            self.known = Some((object.keys().cloned().collect(), columns));
-        }
-        let Some((names, columns)) = &self.known else { return Ok(()) };
-        let columns = match columns {
+        let header = self.header(object);
+        let columns = match &header.columns {
             Ok(columns) => columns,
             // Trainers that log their settings do so before anything else.
             Err(_) if row == 0 && rows.is_one() => {
@@ -139,95 +203,81 @@ impl<'t> Objects<'t> {
             }
             Err(why) => return Err(why.clone()),
         };
-        let value_at = |at: usize| names.get(at).and_then(|name| object.get(name));
-        let step = match columns.step {
-            Step::Row => i64::try_from(row).unwrap_or(i64::MAX),
-            Step::At(at) => value_at(at)
-                .and_then(step_of)
-                .ok_or_else(|| format!("{} is not a whole number; the row is passed over", names[at]))?,
-        };
-        let part = columns.part.and_then(|at| part_of(value_at(at)?.as_str()?));
-        let epoch = columns.epoch.filter(|_| rows.is_one()).and_then(|at| step_of(value_at(at)?));
-        let step = match part.zip(epoch) {
-            Some((part, epoch)) => self.epochs.step(part, epoch, step),
-            None => step,
-        };
-        let mut time = None;
-        if let Some((column, cell)) = columns.time.and_then(|column| Some((column, value_at(column.at)?)))
-            && !cell.is_null()
-        {
-            time = Some(self.times.take(&json::word(cell), time_of(column, cell), column.dates_only, offset));
-        }
-        let timestamp_ms = match time {
-            Some(Cell::At(ms)) => Some(ms),
-            _ => None,
-        };
+        let cells = Cells { object, names: &header.names, offset };
+        let position = self.positions.next(cells.head(columns, row, rows.is_one())?, columns, offset);
         let builder = rows.builder(run);
-        if let Some((key, value)) = columns.long {
-            let key =
-                value_at(key).and_then(Value::as_str).ok_or("a key that is not a string; the row is passed over")?;
-            let cell = value_at(value);
-            cell.into_iter().for_each(|cell| self.inexact.look_at(cell, offset));
-            let value = cell
-                .and_then(json::scalar)
-                .ok_or_else(|| format!("the value of {key:?} is not a number; the row is passed over"))?;
-            builder.push(&in_part(part, key), step, timestamp_ms, value);
-            self.any = true;
-            return Ok(());
-        }
-        let dates = columns.time.filter(|_| time.is_some() && time != Some(Cell::Value)).map(|time| time.at);
-        let (texts, place, more) = (&mut self.texts, &mut self.place, &mut self.more_texts);
-        let inexact = &mut self.inexact;
-        let mut seen = |key: &str, leaf: Result<f64, &Value>| match (place.get(key), leaf) {
-            (None, Ok(_)) => {}
-            (Some(&at), Ok(_)) => texts[at].1.number(),
-            (Some(&at), Err(text)) => texts[at].1.text(&json::word(text), offset),
-            (None, Err(_)) if texts.len() == TEXTS_MAX => *more += 1,
-            (None, Err(text)) => {
-                place.insert(key.to_owned(), texts.len());
-                let mut seen = Seen::default();
-                if builder.len_of(key) > 0 {
-                    seen.number();
-                }
-                seen.text(&json::word(text), offset);
-                texts.push((key.to_owned(), seen));
-            }
-        };
-        let mut points = Vec::new();
-        // An object has each name once; one without a name goes along, and whoever takes the run says that it cannot
-        // be.
-        let nameless = columns.nameless.iter().map(|(_, at)| ("", *at));
-        for (name, at) in columns.metrics.iter().map(|(name, at)| (name.as_str(), *at)).chain(nameless) {
-            let is_part = part.is_some() && columns.part == Some(at);
-            if let Some(value) = value_at(at).filter(|_| Some(at) != dates && !is_part) {
-                json::numbers(value, &mut |number| inexact.look_at(number, offset));
-                json::leaves(name, value, "/", &mut |key, leaf| {
-                    let key = in_part(part, key);
-                    seen(&key, leaf);
-                    if let Ok(value) = leaf {
-                        points.push((key.into_owned(), value));
-                    }
-                });
-            }
-        }
-        for (key, value) in points {
-            builder.push(&key, step, timestamp_ms, value);
+        match columns.long {
+            Some(long) => self.take_long(&cells, long, &position, builder)?,
+            None => self.take_wide(&cells, columns, &position, builder),
         }
         self.any = true;
         Ok(())
     }
 
+    /// The names of an object's columns, and what they mean.
+    fn header(&mut self, object: &Map<String, Value>) -> Rc<Header> {
+        let names = &self.header.names;
+        if names.len() != object.len() || !names.iter().eq(object.keys()) {
+            self.header = Rc::new(Header::of(object, self.options));
+        }
+        Rc::clone(&self.header)
+    }
+
+    /// Takes the point of a row in long form.
+    fn take_long(
+        &mut self,
+        cells: &Cells<'_>,
+        (key, value): (usize, usize),
+        position: &Position<'_>,
+        builder: &mut SeriesBuilder,
+    ) -> Result<(), String> {
+        let key = cells.at(key).and_then(Value::as_str).ok_or("a key that is not a string; the row is passed over")?;
+        let cell = cells.at(value);
+        cell.into_iter().for_each(|cell| self.positions.inexact.look_at(cell, cells.offset));
+        let value = cell
+            .and_then(json::scalar)
+            .ok_or_else(|| format!("the value of {key:?} is not a number; the row is passed over"))?;
+        builder.push(&position.key(key), position.step, position.timestamp_ms, value);
+        Ok(())
+    }
+
+    /// Takes the points of a row in wide form.
+    fn take_wide(
+        &mut self,
+        cells: &Cells<'_>,
+        columns: &Columns,
+        position: &Position<'_>,
+        builder: &mut SeriesBuilder,
+    ) {
+        let (inexact, texts) = (&mut self.positions.inexact, &mut self.texts);
+        let mut points = Vec::new();
+        // An object has each name once; one without a name goes along, and whoever takes the run says that it cannot
+        // be.
+        let nameless = columns.nameless.iter().map(|(_, at)| ("", *at));
+        let metrics = columns.metrics.iter().map(|(name, at)| (name.as_str(), *at)).chain(nameless);
+        for (name, at) in metrics.filter(|(_, at)| position.may_hold_metric(*at)) {
+            let Some(value) = cells.at(at) else { continue };
+            json::numbers(value, &mut |number| inexact.look_at(number, cells.offset));
+            json::leaves(name, value, "/", &mut |key, leaf| {
+                let key = position.key(key);
+                texts.see(&key, leaf, cells.offset, || builder.len_of(&key) > 0);
+                if let Ok(value) = leaf {
+                    points.push((key.into_owned(), value));
+                }
+            });
+        }
+        for (key, value) in points {
+            builder.push(&key, position.step, position.timestamp_ms, value);
+        }
+    }
+
     /// Reports texts that were left out; constant ones are params of the table's only run.
     pub(crate) fn tell(&self, rows: &mut Rows<'_>, context: &mut Context<'_>) {
-        for (name, seen) in &self.texts {
+        for (name, seen) in &self.texts.columns {
             seen.tell(name, self.file, rows, context);
         }
-        if self.epochs.changed {
-            context.note(&self.file.path, epochs::NOTE);
-        }
-        self.times.tell(&self.file.path, context);
-        self.inexact.tell(&self.file.path, context);
+        self.positions.tell(self.file, context);
         let why = format!("texts of more than {TEXTS_MAX} columns; left out");
-        context.leave_out(&self.file.path, Kind::Cell, self.more_texts, why);
+        context.leave_out(&self.file.path, Kind::Cell, self.texts.more, why);
     }
 }

@@ -1,5 +1,6 @@
 //! Parquet in long or wide form: columns are cast to what they mean, run and key columns to dictionaries.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -7,13 +8,13 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
 use arrow_array::{Array, DictionaryArray, Float64Array, Int64Array, RecordBatch};
-use arrow_schema::{ArrowError, Schema};
+use arrow_schema::Schema;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
-use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
 use crate::context::Context;
+use crate::reading::{Progress, Stop, each_file};
 use crate::report::Kind;
 use crate::run::ImportError;
 use crate::table::cast::{dictionary, floats, is_number, look_at_whole, times, whole_numbers, word};
@@ -25,44 +26,9 @@ use crate::walk::{Group, SourceFile};
 /// Rows decoded at once.
 const BATCH_ROWS: usize = 1 << 16;
 
-/// Why a file ends early.
-enum Stop {
-    /// The file's fault.
-    File(String),
-    /// The sink's.
-    Import(ImportError),
-}
-
-impl From<ParquetError> for Stop {
-    fn from(error: ParquetError) -> Self {
-        Self::File(error.to_string())
-    }
-}
-
-impl From<ArrowError> for Stop {
-    fn from(error: ArrowError) -> Self {
-        Self::File(error.to_string())
-    }
-}
-
-impl From<std::io::Error> for Stop {
-    fn from(error: std::io::Error) -> Self {
-        Self::File(error.to_string())
-    }
-}
-
 /// Reads a Parquet file.
 pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), ImportError> {
-    for file in &group.files {
-        let mut told = 0;
-        match read_file(file, &mut told, context) {
-            Ok(()) => {}
-            Err(Stop::Import(error)) => return Err(error),
-            Err(Stop::File(reason)) => context.unread(&file.path, format!("not read to its end as Parquet: {reason}")),
-        }
-        context.advance(&file.path, file.bytes.saturating_sub(told));
-    }
-    Ok(())
+    each_file(group, " as Parquet", context, read_file)
 }
 
 /// Calls the Parquet crate, which panics on some damaged files; that is the file's fault, not ours to die of.
@@ -112,48 +78,14 @@ fn code_at(array: &DictionaryArray<Int32Type>, row: usize) -> Option<i32> {
     array.is_valid(row).then(|| array.keys().value(row))
 }
 
-fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> Result<(), Stop> {
+fn read_file(file: &SourceFile, progress: &mut Progress<'_>, context: &mut Context<'_>) -> Result<(), Stop> {
     let (_, schema, total_rows) = open(file, &[0])?;
-    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-    let mut columns = columns::recognise(&names, context.options).map_err(Stop::File)?;
-    // A column of dates is not a metric.
-    let dates = columns.time.filter(|time| time.dates_only && !is_number(schema.field(time.at).data_type()));
-    columns.metrics.retain(|(_, at)| dates.is_none_or(|time| time.at != *at));
-    columns.part = columns.part.filter(|at| !is_number(schema.field(*at).data_type()));
-    columns.metrics.retain(|(_, at)| columns.part != Some(*at));
-    let (numbers, others): (Vec<_>, Vec<_>) =
-        std::mem::take(&mut columns.metrics).into_iter().partition(|(_, at)| is_number(schema.field(*at).data_type()));
-    if !others.is_empty() {
-        let names: Vec<_> = others.iter().map(|(name, _)| name.as_str()).collect();
-        let why = format!("columns that hold no numbers, left out: {}", names.join(", "));
-        context.leave_out(&file.path, Kind::Column, names.len() as u64, why);
-    }
-    columns.metrics = numbers;
-    for (why, _) in &columns.nameless {
-        context.leave_out(&file.path, Kind::Column, 1, format!("{why}; left out: give it a name of its own"));
-    }
-    if columns.long.is_none() && columns.metrics.is_empty() {
-        return Err(Stop::File("no column of numbers beside the step column".into()));
-    }
+    let columns = columns_of(&schema, file, context)?;
     let mut rows = match columns.run {
         None => Rows::one("parquet", file),
         Some(run) => Rows::many("parquet", file, last_rows(file, run)?, columns.own_ids),
     };
-    // Only what is needed is decoded; a projection keeps the columns' order.
-    let mut needed: Vec<usize> = [
-        columns.step.column(),
-        columns.run,
-        columns.time.map(|time| time.at),
-        columns.part,
-        columns.long.map(|long| long.0),
-        columns.long.map(|long| long.1),
-    ]
-    .into_iter()
-    .flatten()
-    .chain(columns.metrics.iter().map(|(_, at)| *at))
-    .collect();
-    needed.sort_unstable();
-    needed.dedup();
+    let needed = needed(&columns);
     let columns = projected(columns, &needed);
     let (mut row, mut inexact) = (0u64, Inexact::default());
     for batch in open(file, &needed)?.0 {
@@ -165,17 +97,45 @@ fn read_file(file: &SourceFile, told: &mut u64, context: &mut Context<'_>) -> Re
         }
         table.take(&mut rows, row, file, context)?;
         row += batch.num_rows() as u64;
-        let done = if total_rows == 0 {
-            0
-        } else {
-            (u128::from(file.bytes) * u128::from(row) / u128::from(total_rows)) as u64
-        }
-        .min(file.bytes);
-        context.advance(&file.path, done.saturating_sub(*told));
-        *told = done;
+        let share = u128::from(file.bytes) * u128::from(row) / u128::from(total_rows.max(1));
+        progress.reach(u64::try_from(share).unwrap_or(u64::MAX), context);
     }
     inexact.tell(&file.path, context);
-    rows.finish(context).map_err(Stop::Import)
+    Ok(rows.finish(context)?)
+}
+
+/// The columns' meaning. Only numbers are metrics: other columns are left out and reported, but for the part of the
+/// training and dates.
+fn columns_of(schema: &Schema, file: &SourceFile, context: &mut Context<'_>) -> Result<Columns, Stop> {
+    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let mut columns = columns::recognise(&names, context.options).map_err(Stop::File)?;
+    let holds_numbers = |at: usize| is_number(schema.field(at).data_type());
+    columns.part = columns.part.filter(|at| !holds_numbers(*at));
+    let dates = columns.time.filter(|time| time.dates_only && !holds_numbers(time.at)).map(|time| time.at);
+    columns.metrics.retain(|(_, at)| dates != Some(*at) && columns.part != Some(*at));
+    let (numbers, others): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut columns.metrics).into_iter().partition(|(_, at)| holds_numbers(*at));
+    columns.metrics = numbers;
+    let names: Vec<_> = others.iter().map(|(name, _)| name.as_str()).collect();
+    let why = format!("columns that hold no numbers, left out: {}", names.join(", "));
+    context.leave_out(&file.path, Kind::Column, names.len() as u64, why);
+    for (why, _) in &columns.nameless {
+        context.leave_out(&file.path, Kind::Column, 1, format!("{why}; left out: give it a name of its own"));
+    }
+    if columns.long.is_none() && columns.metrics.is_empty() {
+        return Err(Stop::File("no column of numbers beside the step column".into()));
+    }
+    Ok(columns)
+}
+
+/// The columns to decode, in their order in the file.
+fn needed(columns: &Columns) -> Vec<usize> {
+    let long = columns.long.map(|(key, value)| [key, value]);
+    let single = [columns.step.column(), columns.run, columns.time.map(|time| time.at), columns.part];
+    let metrics = columns.metrics.iter().map(|(_, at)| *at);
+    let needed: BTreeSet<usize> =
+        single.into_iter().flatten().chain(long.into_iter().flatten()).chain(metrics).collect();
+    needed.into_iter().collect()
 }
 
 /// The columns' places among the needed ones.
@@ -282,7 +242,7 @@ impl<'b> Batch<'b> {
                 }
             }
             bad_rows += self.take_run(rows, run, part, at, end);
-            rows.row_done(run, first + end as u64 - 1, context).map_err(Stop::Import)?;
+            rows.row_done(run, first + end as u64 - 1, context)?;
             at = end;
         }
         let why = "the column of a training's parts holds other words, which were left out";

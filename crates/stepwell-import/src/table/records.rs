@@ -157,6 +157,11 @@ impl<R: BufRead> Records<R> {
         self.recoded += 1;
     }
 
+    /// The next record as the names of columns; none at the end.
+    pub(crate) fn header(&mut self) -> Result<Vec<String>> {
+        Ok(self.next()?.map(|record| record.iter().map(str::to_owned).collect()).unwrap_or_default())
+    }
+
     /// The next record that is not blank; `None` at the end.
     pub(crate) fn next(&mut self) -> Result<Option<Record<'_>>> {
         if !std::mem::take(&mut self.again) {

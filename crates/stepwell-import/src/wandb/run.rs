@@ -10,13 +10,13 @@ use stepwell::{RunId, RunStatus};
 use crate::attached::{ArtifactFolder, Attached, Part};
 use crate::context::Context;
 use crate::keep::Keep;
-use crate::origin;
 use crate::report::{Counts, Kind};
 use crate::run::{ImportError, ImportedRun};
 use crate::walk::{Group, SourceFile};
 use crate::wandb::framing::{Next, Records};
 use crate::wandb::history::{self, Rows};
-use crate::wandb::messages::{Environment, Item, Record, Run};
+use crate::wandb::messages::{Environment, Item, Record, Run, Timestamp};
+use crate::{name_of, origin};
 
 /// The run record is looked for in this many first records.
 const PEEK_RECORDS_COUNT_MAX: usize = 32;
@@ -104,63 +104,24 @@ pub(crate) fn read(group: &Group, context: &mut Context<'_>) -> Result<(), Impor
     Ok(())
 }
 
+/// Gives a log to the sink, as a part of its run.
 fn emit(file: &SourceFile, mut log: Log, context: &mut Context<'_>) -> Result<(), ImportError> {
     let path = &file.path;
     let run = log.run.take().unwrap_or_default();
-    let id = [Some(run.run_id.clone()), id_in_name(path)].into_iter().flatten().find_map(|id| RunId::new(id).ok());
+    let ids = [Some(run.run_id.clone()), id_in_name(path)];
+    let id = ids.into_iter().flatten().find_map(|id| RunId::new(id).ok());
     let id = id.unwrap_or_else(|| RunId::derived("wandb", &file.relative));
-    let words = [
-        ("wandb.notes", &run.notes),
-        ("wandb.group", &run.run_group),
-        ("wandb.job_type", &run.job_type),
-        ("wandb.sweep", &run.sweep_id),
-        ("wandb.host", &run.host),
-    ];
-    let mut tags: Vec<_> = words
-        .into_iter()
-        .filter(|(_, word)| !word.is_empty())
-        .map(|(key, word)| (key.to_owned(), word.clone()))
-        .collect();
-    let environment = log.environment.unwrap_or_default();
-    let git = run.git.clone().or(environment.git).unwrap_or_default();
-    let machine = [
-        ("wandb.git.commit", git.commit),
-        ("wandb.git.remote", git.remote_url),
-        ("wandb.program", environment.program),
-        ("wandb.args", environment.args.join(" ")),
-        ("wandb.python", environment.python),
-        ("wandb.os", environment.os),
-        ("wandb.gpu", environment.gpu),
-    ];
-    tags.extend(machine.into_iter().filter(|(_, word)| !word.is_empty()).map(|(key, word)| (key.to_owned(), word)));
-    if !run.tags.is_empty() {
-        tags.push(("wandb.tags".into(), run.tags.join(",")));
-    }
+    let mut tags = tags(&run, log.environment.take().unwrap_or_default());
     log.rows.close(log.exit_code.is_some(), &mut tags);
     let files = path.parent().map(|folder| folder.join("files")).filter(|files| files.is_dir());
-    for ((kind, what), count) in log.rows.keep.left_out() {
-        context.leave_out(path, *kind, *count, what.clone());
-    }
-    for ((kind, what), count) in &log.rows.in_files {
-        let why = match &files {
-            Some(_) if context.wants_artifacts() => continue,
-            Some(_) => "no metrics; their files are in the run's folder, --artifacts copies them",
-            None => "no metrics, and the run's folder is not beside the log",
-        };
-        context.leave_out(path, *kind, *count, format!("values of the type {what}: {why}"));
-    }
-    log.rows.inexact.tell(path, context);
-    let steps = "rows whose _step is not a whole number: the record's own number is taken";
-    context.leave_out(path, Kind::Row, log.rows.unread_steps, steps);
-    context.leave_out(path, Kind::Row, log.rows.unread_times, "rows whose _timestamp is not a time: they have none");
-    let why = "config values under one key by two paths (`a.b` and `a` with `b`); the last stands";
-    context.leave_out(path, Kind::Param, log.replaced_params_count, why);
-    let started_ms = run.start_time.as_ref().and_then(super::messages::Timestamp::to_ms);
-    let below = path.parent().and_then(|folder| folder.file_name()).unwrap_or_default().to_string_lossy().into_owned();
+    log.tell(path, files.is_some(), context);
+    let started_ms = run.start_time.as_ref().and_then(Timestamp::to_ms);
+    let below = path.parent().map(name_of).unwrap_or_default();
+    let kept = log.rows.keep.folders().into_iter().map(|kept| kept.folder);
     let attached = Attached {
         artifacts: files
             .into_iter()
-            .chain(log.rows.keep.folders().into_iter().map(|kept| kept.folder))
+            .chain(kept)
             .map(|folder| ArtifactFolder { folder, below: below.clone() })
             .collect(),
         part: Some(Part {
@@ -178,12 +139,7 @@ fn emit(file: &SourceFile, mut log: Log, context: &mut Context<'_>) -> Result<()
         name: if run.display_name.is_empty() { id.to_string() } else { run.display_name },
         id,
         user: run.entity,
-        status: match log.exit_code {
-            Some(0) => RunStatus::Finished,
-            Some(_) => RunStatus::Failed,
-            // W&B writes an exit record whenever it can; without one the process is running or was killed.
-            None => RunStatus::Running,
-        },
+        status: log.status(),
         start_time_ms: started_ms,
         end_time_ms: log.end_ms,
         deleted: false,
@@ -193,6 +149,28 @@ fn emit(file: &SourceFile, mut log: Log, context: &mut Context<'_>) -> Result<()
         attached,
     };
     context.emit(imported, path)
+}
+
+/// What W&B knows of a run and of its machine, as tags.
+fn tags(run: &Run, environment: Environment) -> Vec<(String, String)> {
+    let git = run.git.clone().or(environment.git).unwrap_or_default();
+    let words = [
+        ("wandb.notes", run.notes.clone()),
+        ("wandb.group", run.run_group.clone()),
+        ("wandb.job_type", run.job_type.clone()),
+        ("wandb.sweep", run.sweep_id.clone()),
+        ("wandb.host", run.host.clone()),
+        ("wandb.git.commit", git.commit),
+        ("wandb.git.remote", git.remote_url),
+        ("wandb.program", environment.program),
+        ("wandb.args", environment.args.join(" ")),
+        ("wandb.python", environment.python),
+        ("wandb.os", environment.os),
+        ("wandb.gpu", environment.gpu),
+    ];
+    let words = words.into_iter().filter(|(_, word)| !word.is_empty());
+    let labels = (!run.tags.is_empty()).then(|| ("wandb.tags", run.tags.join(",")));
+    words.chain(labels).map(|(key, word)| (key.to_owned(), word)).collect()
 }
 
 /// What tells a log from the other logs of its run.
@@ -283,6 +261,37 @@ impl Log {
                 .and_then(|start| start.checked_add(i64::from(exit.runtime) * 1000));
         }
         result
+    }
+
+    /// W&B writes an exit record whenever it can; without one the process is running or was killed.
+    fn status(&self) -> RunStatus {
+        match self.exit_code {
+            Some(0) => RunStatus::Finished,
+            Some(_) => RunStatus::Failed,
+            None => RunStatus::Running,
+        }
+    }
+
+    /// Reports what is not taken as it is. `has_files` says whether the files of the run are beside the log.
+    fn tell(&self, path: &Path, has_files: bool, context: &mut Context<'_>) {
+        for ((kind, what), count) in self.rows.keep.left_out() {
+            context.leave_out(path, *kind, *count, what.clone());
+        }
+        for ((kind, what), count) in &self.rows.in_files {
+            let why = match has_files {
+                true if context.wants_artifacts() => continue,
+                true => "no metrics; their files are in the run's folder, --artifacts copies them",
+                false => "no metrics, and the run's folder is not beside the log",
+            };
+            context.leave_out(path, *kind, *count, format!("values of the type {what}: {why}"));
+        }
+        self.rows.inexact.tell(path, context);
+        let why = "rows whose _step is not a whole number: the record's own number is taken";
+        context.leave_out(path, Kind::Row, self.rows.unread_steps, why);
+        let why = "rows whose _timestamp is not a time: they have none";
+        context.leave_out(path, Kind::Row, self.rows.unread_times, why);
+        let why = "config values under one key by two paths (`a.b` and `a` with `b`); the last stands";
+        context.leave_out(path, Kind::Param, self.replaced_params_count, why);
     }
 
     fn set_config(&mut self, items: &[Item]) -> Result<(), String> {

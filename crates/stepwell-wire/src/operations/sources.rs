@@ -27,78 +27,121 @@ pub(super) fn check(api: &Api, source: &str, run_id: &str, model_id: &str, is_pr
         return Ok(());
     }
     let (scheme, rest) = split(source);
-    let param = if model_id.is_empty() { "run_id" } else { "model_id" };
-    let roots = || -> Result<Vec<String>, Fault> {
+    let claim = Claim { api, source, scheme: &scheme, rest, run_id, model_id };
+    if names_host(&scheme, rest) {
+        claim.check_host()
+    } else if matches!(scheme.as_str(), "" | "file") && !source.contains('\\') {
+        claim.check_path()
+    } else if is_plain(source) {
+        claim.check_uri()
+    } else {
+        refused(source, NOT_ABSOLUTE)
+    }
+}
+
+/// A source, and the run and the model that it is said to belong to; either may be empty.
+struct Claim<'a> {
+    api: &'a Api,
+    source: &'a str,
+    scheme: &'a str,
+    /// The source after its scheme.
+    rest: &'a str,
+    run_id: &'a str,
+    model_id: &'a str,
+}
+
+impl Claim<'_> {
+    /// The name of the parameter that says to what the source belongs.
+    fn param(&self) -> &'static str {
+        if self.model_id.is_empty() { "run_id" } else { "model_id" }
+    }
+
+    /// Where the artifacts of the model and of the run are.
+    fn roots(&self) -> Result<Vec<String>, Fault> {
         let mut roots = Vec::new();
-        if !model_id.is_empty() {
-            roots.push(api.artifacts_of_model(model_id)?);
+        if !self.model_id.is_empty() {
+            roots.push(self.api.artifacts_of_model(self.model_id)?);
         }
-        if !run_id.is_empty() {
-            roots.push(api.artifacts_of_run(run_id)?);
+        if !self.run_id.is_empty() {
+            roots.push(self.api.artifacts_of_run(self.run_id)?);
         }
         Ok(roots)
-    };
-    if names_host(&scheme, rest) {
-        // Where the default artifact root is this server's own address, its runs' files are named by it.
-        let own = is_plain(source) && api.artifacts().is_ok_and(|roots| roots.resolve(source).is_ok());
-        let place = plain(source);
-        let inside = |root: &String| {
-            let (scheme, root) = plain(root);
-            scheme == place.0 && within(&place.1, &root)
-        };
-        return if own && roots()?.iter().any(inside) { Ok(()) } else { Err(foreign_host("source", &scheme)) };
     }
-    if matches!(scheme.as_str(), "" | "file") && !source.contains('\\') {
-        if !is_here(&scheme, rest) {
+
+    /// Whether the source is written as a place within these artifacts.
+    fn is_in_roots(&self) -> Result<bool, Fault> {
+        let (scheme, place) = plain(self.source);
+        let inside = |root: &String| {
+            let (of_root, root) = plain(root);
+            of_root == scheme && within(&place, &root)
+        };
+        Ok(self.roots()?.iter().any(inside))
+    }
+
+    /// A host may be named only where the default artifact root is this server's own address, by which its runs' files
+    /// are named.
+    fn check_host(&self) -> Result<(), Fault> {
+        let is_own =
+            is_plain(self.source) && self.api.artifacts().is_ok_and(|roots| roots.resolve(self.source).is_ok());
+        if is_own && self.is_in_roots()? { Ok(()) } else { Err(foreign_host("source", self.scheme)) }
+    }
+
+    /// A path of this machine must lie within the artifacts, however often a reader of it decodes.
+    fn check_path(&self) -> Result<(), Fault> {
+        let Self { source, run_id, model_id, .. } = self;
+        if !is_here(self.scheme, self.rest) {
             return Err(Fault::new(Code::InternalError, format!("{source} is not a valid remote uri.")));
         }
         let (_, path) = plain(source);
-        // One place, however often a reader of it decodes.
-        let places = local_places(&path);
         let local = |root: &String| Some(plain(root)).filter(|(scheme, _)| scheme.is_empty());
         let roots: Vec<_> =
-            roots()?.iter().filter_map(local).filter_map(|(_, root)| local_places(&root)).flatten().collect();
-        if places.is_some_and(|places| places.iter().all(|place| roots.iter().any(|root| within(place, root)))) {
+            self.roots()?.iter().filter_map(local).filter_map(|(_, root)| local_places(&root)).flatten().collect();
+        let is_inside = |place: &String| roots.iter().any(|root| within(place, root));
+        if local_places(&path).is_some_and(|places| places.iter().all(is_inside)) {
             return Ok(());
         }
         let place = resolved(&path);
-        let told = if run_id.is_empty() && model_id.is_empty() { source } else { &place };
-        return refused(
+        let told = if run_id.is_empty() && model_id.is_empty() { self.source } else { &place };
+        let param = self.param();
+        refused(
             told,
             &format!(
                 "To use a local path as a model version source, the {param} request parameter has to be specified and the \
                  local path has to be contained within the artifact directory of the run specified by the {param}."
             ),
-        );
+        )
     }
-    if !is_plain(source) {
-        return refused(source, NOT_ABSOLUTE);
+
+    /// A URI of a run, a model or the artifact store must be of what the request names. Any other must name a path, and
+    /// its reader decides.
+    fn check_uri(&self) -> Result<(), Fault> {
+        let id = self.rest.trim_start_matches('/');
+        let (is_of_request, param) = match self.scheme {
+            "runs" => (self.model_id.is_empty() && id.split('/').next() == Some(self.run_id), self.param()),
+            "models" => (!id.starts_with("m-") || id == self.model_id, "model_id"),
+            "mlflow-artifacts" => match self.is_in_roots() {
+                Ok(is_inside) => (is_inside, self.param()),
+                Err(fault) if fault.code == Code::ResourceDoesNotExist => (false, self.param()),
+                Err(fault) => return Err(fault),
+            },
+            _ if self.names_path() => return Ok(()),
+            _ => return refused(self.source, NOT_ABSOLUTE),
+        };
+        if is_of_request {
+            return Ok(());
+        }
+        let why = format!("The {param} request parameter must identify the resource that contains the source.");
+        refused(self.source, &why)
     }
-    let of_request = match scheme.as_str() {
-        "runs" => model_id.is_empty() && rest.trim_start_matches('/').split('/').next().is_some_and(|id| id == run_id),
-        "models" => {
-            let id = rest.trim_start_matches('/');
-            !id.starts_with("m-") || id == model_id
-        }
-        "mlflow-artifacts" => match roots() {
-            Ok(roots) => roots.iter().any(|root| {
-                let ((scheme, root), (own, place)) = (plain(root), plain(source));
-                scheme == own && within(&place, &root)
-            }),
-            Err(fault) if fault.code == Code::ResourceDoesNotExist => false,
-            Err(fault) => return Err(fault),
-        },
-        _ => {
-            let path = match rest.strip_prefix("//") {
-                Some(bucket) => bucket.split_once('/').map_or("", |(_, path)| path),
-                None => rest,
-            };
-            return if path.trim_matches('/').is_empty() { refused(source, NOT_ABSOLUTE) } else { Ok(()) };
-        }
-    };
-    let param = if scheme == "models" { "model_id" } else { param };
-    let why = || format!("The {param} request parameter must identify the resource that contains the source.");
-    if of_request { Ok(()) } else { refused(source, &why()) }
+
+    /// Whether there is a path after the scheme and the bucket.
+    fn names_path(&self) -> bool {
+        let path = match self.rest.strip_prefix("//") {
+            Some(bucket) => bucket.split_once('/').map_or("", |(_, path)| path),
+            None => self.rest,
+        };
+        !path.trim_matches('/').is_empty()
+    }
 }
 
 /// Checks a source against the pattern that the owner chose, if there is one. MLflow's name for it is

@@ -11,7 +11,7 @@ use stepwell::{RunState, Workspace};
 use crate::artifacts::{on_this_machine, uri_of_run};
 use crate::failure::{Failure, Outcome};
 use crate::left_out;
-use crate::output::{bytes, count, escape, table_of};
+use crate::output::{bytes, count, escape, section};
 use crate::table::Column;
 
 /// Most artifacts that the text lists; `--json` has all.
@@ -76,47 +76,46 @@ impl Beside {
 
     /// What there is as tables.
     pub(super) fn text(&self) -> String {
-        let mut text = String::new();
-        if !self.datasets.is_empty() {
-            let mut rows =
-                table_of(vec![Column::name("dataset"), Column::text("digest").rank(1), Column::text("used for")]);
-            for dataset in &self.datasets {
-                let context = dataset.context.as_deref().unwrap_or_default();
-                rows.add_row([escape(&dataset.name), escape(&dataset.digest), escape(context)]);
-            }
-            text += &format!("\n{rows}\n");
-        }
-        if !self.models.is_empty() {
-            let mut rows = table_of(vec![Column::whole("model"), Column::name("name"), Column::whole("by this run")]);
-            for model in &self.models {
-                rows.add_row([escape(&model.model_id), escape(&model.name), model.by_run.to_owned()]);
-            }
-            text += &format!("\n{rows}\n");
-        }
-        if !self.registered.is_empty() {
-            let mut rows = table_of(vec![
-                Column::name("registered as"),
-                Column::number("version"),
-                Column::whole("stage").rank(1),
-                Column::text("aliases"),
-            ]);
-            for version in &self.registered {
-                let aliases: Vec<String> = version.aliases.iter().map(|alias| escape(alias)).collect();
-                let number = version.version.to_string();
-                rows.add_row([escape(&version.model), number, version.stage.to_owned(), aliases.join(", ")]);
-            }
-            text += &format!("\n{rows}\n");
-        }
-        let Some(artifacts) = &self.artifacts else {
-            return text + "\nthe artifacts are not on this machine and are not listed\n";
+        [self.datasets_text(), self.models_text(), self.registered_text(), self.artifacts_text()].concat()
+    }
+
+    fn datasets_text(&self) -> String {
+        let columns = vec![Column::name("dataset"), Column::text("digest").rank(1), Column::text("used for")];
+        let row = |dataset: &Dataset| {
+            let context = dataset.context.as_deref().unwrap_or_default();
+            [escape(&dataset.name), escape(&dataset.digest), escape(context)]
         };
-        if !artifacts.is_empty() {
-            let mut rows = table_of(vec![Column::name("artifact"), Column::number("size")]);
-            for artifact in artifacts.iter().take(ARTIFACTS_SHOWN) {
-                rows.add_row([escape(&artifact.path), bytes(artifact.bytes)]);
-            }
-            text += &format!("\n{rows}\n");
-        }
+        section(columns, self.datasets.iter().map(row))
+    }
+
+    fn models_text(&self) -> String {
+        let columns = vec![Column::whole("model"), Column::name("name"), Column::whole("by this run")];
+        let row = |model: &Model| [escape(&model.model_id), escape(&model.name), model.by_run.to_owned()];
+        section(columns, self.models.iter().map(row))
+    }
+
+    fn registered_text(&self) -> String {
+        let columns = vec![
+            Column::name("registered as"),
+            Column::number("version"),
+            Column::whole("stage").rank(1),
+            Column::text("aliases"),
+        ];
+        let row = |version: &Version| {
+            let aliases: Vec<String> = version.aliases.iter().map(|alias| escape(alias)).collect();
+            let number = version.version.to_string();
+            [escape(&version.model), number, version.stage.to_owned(), aliases.join(", ")]
+        };
+        section(columns, self.registered.iter().map(row))
+    }
+
+    fn artifacts_text(&self) -> String {
+        let Some(artifacts) = &self.artifacts else {
+            return "\nthe artifacts are not on this machine and are not listed\n".to_owned();
+        };
+        let row = |artifact: &Artifact| [escape(&artifact.path), bytes(artifact.bytes)];
+        let columns = vec![Column::name("artifact"), Column::number("size")];
+        let mut text = section(columns, artifacts.iter().take(ARTIFACTS_SHOWN).map(row));
         if artifacts.len() > ARTIFACTS_SHOWN {
             let more = count((artifacts.len() - ARTIFACTS_SHOWN) as u64);
             text += &format!("… and {more} more artifacts; --json lists them all\n");
