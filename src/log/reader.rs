@@ -4,26 +4,12 @@ use std::path::Path;
 
 use crate::error::Result;
 use crate::log::follower::{Depth, Follower, Next, Step};
-use crate::log::frame::HEADER_LEN;
 use crate::log::record::{Batch, Record};
 use crate::log::walk::{Frame, Payload};
 use crate::storage::File;
 
 /// Approximate overhead of a heap-allocated text, in bytes.
 const ALLOCATED: usize = 16;
-
-/// The location of a row group in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RowGroupExtent {
-    /// First byte of the row group in the log.
-    pub offset: u64,
-    /// Its length in bytes.
-    pub len: u64,
-    /// The writer's sequence number of its first point.
-    pub sequence: u64,
-    /// How many points it has.
-    pub points: u64,
-}
 
 /// The contents of a log.
 #[derive(Clone, Debug)]
@@ -37,7 +23,8 @@ pub struct Log {
 /// The part of a log that need not be read again: frames up to some offset, which count whatever the tail has.
 #[derive(Clone, Debug)]
 pub struct Prefix {
-    at: Follower,
+    /// Where these frames end.
+    pub at: Follower,
     frames: Vec<Frame>,
 }
 
@@ -74,21 +61,15 @@ impl Log {
         self.read.frames.iter().flat_map(Frame::records)
     }
 
-    /// Sealed row groups in order.
-    pub fn groups(&self) -> impl DoubleEndedIterator<Item = RowGroupExtent> {
-        let groups = self.read.frames.iter().filter(|frame| matches!(frame.payload, Payload::RowGroup));
-        groups.map(|&Frame { offset, header, .. }| RowGroupExtent {
-            offset: offset + HEADER_LEN as u64,
-            len: u64::from(header.len),
-            sequence: header.sequence,
-            points: u64::from(header.count),
-        })
+    /// Frames of row groups in order.
+    pub fn groups(&self) -> impl DoubleEndedIterator<Item = &Frame> {
+        self.read.frames.iter().filter(|frame| matches!(frame.payload, Payload::RowGroup))
     }
 
     /// One past the last sealed point.
     #[must_use]
     pub fn sealed_through(&self) -> u64 {
-        self.groups().next_back().map_or(0, |group| group.sequence + group.points)
+        self.groups().next_back().map_or(0, Frame::through)
     }
 
     /// One past the sequence number of the last point.
@@ -121,18 +102,6 @@ impl Log {
 }
 
 impl Prefix {
-    /// The offset up to which frames are known.
-    #[must_use]
-    pub fn end(&self) -> u64 {
-        self.at.end()
-    }
-
-    /// Whether this file is the log that was read.
-    #[must_use]
-    pub fn is_in(&self, file: &dyn File) -> bool {
-        self.at.is_of(file)
-    }
-
     /// Approximate memory, in bytes.
     #[must_use]
     pub fn weight(&self) -> usize {

@@ -46,10 +46,17 @@ pub struct Frame {
 }
 
 impl Frame {
+    /// Where its payload begins, and its length.
+    #[must_use]
+    pub fn extent(&self) -> (u64, u64) {
+        (self.offset + HEADER_LEN as u64, u64::from(self.header.len))
+    }
+
     /// One past its last byte.
     #[must_use]
     pub fn end(&self) -> u64 {
-        self.offset + HEADER_LEN as u64 + u64::from(self.header.len)
+        let (at, len) = self.extent();
+        at + len
     }
 
     /// One past the sequence number of its last point.
@@ -295,8 +302,7 @@ impl<'a> Walk<'a> {
         bad: &mut Vec<BadSpan>,
     ) -> Result<()> {
         for frame in frames.iter().filter(|frame| matches!(frame.payload, Payload::RowGroup)) {
-            let start = frame.offset + HEADER_LEN as u64;
-            let end = start + u64::from(frame.header.len);
+            let ((start, _), end) = (frame.extent(), frame.end());
             if end > from && self.crc(frame::seed(writer, frame.offset), start, end)? != frame.header.payload_crc {
                 let (len, what) = (end - frame.offset, "the contents of a row group");
                 let changed = self.is_changed(writer, frame.offset, frame.header)?;

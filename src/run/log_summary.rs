@@ -20,11 +20,10 @@ use crate::base::point::Point;
 use crate::base::stats::SeriesStats;
 use crate::error::{Error, Result};
 use crate::log::follower::{Next, Step};
-use crate::log::frame::HEADER_LEN;
 use crate::log::record::{Batch, Record};
 use crate::log::walk::{Frame, Payload};
 use crate::run::log_metadata::{LogMetadata, record_run};
-use crate::run::log_view::LogView;
+use crate::run::log_view::{LogView, open_group};
 use crate::run::snapshot::{RunPart, StatsPart};
 use crate::segment::reader::{RowGroup, Source};
 use crate::segment::stats::stats_of;
@@ -148,15 +147,8 @@ impl LogSummary {
                 }
             }
             Payload::RowGroup => {
-                let place = frame.offset + HEADER_LEN as u64;
-                let group = match RowGroup::open(source.clone(), place, u64::from(frame.header.len)) {
-                    Err(Error::Corrupt { .. }) => return Ok(false),
-                    group => group?,
-                };
-                let (first, points) = (group.footer().first_sequence, group.footer().points);
-                if from != self.sealed || (first, points) != (from, u64::from(frame.header.count)) {
-                    return Ok(false);
-                }
+                let group = open_group(source, &frame)?.ok().filter(|_| from == self.sealed);
+                let Some(group) = group else { return Ok(false) };
                 // Points after the row group, in the other buffer, are counted again.
                 self.points.values_mut().for_each(|run| Arc::make_mut(run).head.clear());
                 self.sealed = through;

@@ -9,9 +9,9 @@ use crate::base::point::{Columns, Point};
 use crate::error::{Error, Result};
 use crate::log::buffers::read_tail;
 use crate::log::follower::Depth;
-use crate::log::reader::{Log, Prefix, RowGroupExtent, read_log};
+use crate::log::reader::{Log, Prefix, read_log};
 use crate::log::record::Record;
-use crate::log::walk::BadSpan;
+use crate::log::walk::{BadSpan, Frame};
 use crate::run::log_metadata::LogMetadata;
 use crate::segment::reader::{RowGroup, Source};
 use crate::storage::{File, Storage};
@@ -43,7 +43,7 @@ impl Known {
 
     /// Whether `file` is still the same log: another file may have taken the name, such as a newer copy.
     fn is_of(&self, file: &dyn File) -> bool {
-        self.source.file.is_linked().unwrap_or(false) && self.prefix.is_in(file)
+        self.source.file.is_linked().unwrap_or(false) && self.prefix.at.is_of(file)
     }
 }
 
@@ -88,7 +88,7 @@ impl LogView {
         metadata.damage.clone_from(&log.read.damage);
         metadata.torn_by_stop = log.read.torn_by_stop;
         let (path, rows) = (log_path.to_owned(), BTreeMap::new());
-        let known_end = known.map_or(0, |known| known.prefix.end());
+        let known_end = known.map_or(0, |known| known.prefix.at.end());
         let mut view = Self { path, log, known: known_end, source, groups: Vec::new(), metadata, rows };
         view.open_groups(known.map_or(&[], |known| &known.groups))?;
         view.take_records();
@@ -98,21 +98,14 @@ impl LogView {
 
     /// Opens the row groups, except for those known.
     fn open_groups(&mut self, known: &[Arc<RowGroup>]) -> Result<()> {
-        for (index, RowGroupExtent { offset: at, len, sequence, points }) in self.log.groups().enumerate() {
-            if let Some(group) = known.get(index).filter(|group| group.extent() == (at, len)) {
-                self.groups.push(Arc::clone(group));
-                continue;
+        for (index, frame) in self.log.groups().enumerate() {
+            match known.get(index).filter(|group| group.extent() == frame.extent()) {
+                Some(group) => self.groups.push(Arc::clone(group)),
+                None => match open_group(&self.source, frame)? {
+                    Ok(group) => self.groups.push(Arc::new(group)),
+                    Err(damage) => self.metadata.damage.push(damage),
+                },
             }
-            let (offset, what) = match RowGroup::open(self.source.clone(), at, len) {
-                Ok(group) if (group.footer().first_sequence, group.footer().points) == (sequence, points) => {
-                    self.groups.push(Arc::new(group));
-                    continue;
-                }
-                Ok(_) => (at, "a row group that has other points than its frame says"),
-                Err(Error::Corrupt { offset, .. }) => (offset, "the footer of a row group"),
-                Err(error) => return Err(error),
-            };
-            self.metadata.damage.push(BadSpan { offset, len: at + len - offset, what, changed: true });
         }
         Ok(())
     }
@@ -157,7 +150,7 @@ impl LogView {
     /// What need not be read again, if the log is undamaged and longer than what was known.
     #[must_use]
     pub fn known(&self) -> Option<Known> {
-        let prefix = self.log.prefix().filter(|prefix| self.metadata.is_whole() && prefix.end() > self.known)?;
+        let prefix = self.log.prefix().filter(|prefix| self.metadata.is_whole() && prefix.at.end() > self.known)?;
         let weight = prefix.weight() + self.groups.iter().map(|group| group.weight()).sum::<usize>();
         Some(Known { prefix, groups: self.groups.clone(), source: self.source.clone(), weight })
     }
@@ -208,6 +201,19 @@ impl LogView {
         });
         sealed.chain(rows)
     }
+}
+
+/// The row group of a frame, or what of it is damaged.
+pub(super) fn open_group(source: &Source, frame: &Frame) -> Result<std::result::Result<RowGroup, BadSpan>> {
+    let ((at, len), header) = (frame.extent(), frame.header);
+    let says = (header.sequence, u64::from(header.count));
+    let (offset, what) = match RowGroup::open(source.clone(), at, len) {
+        Ok(group) if (group.footer().first_sequence, group.footer().points) == says => return Ok(Ok(group)),
+        Ok(_) => (at, "a row group that has other points than its frame says"),
+        Err(Error::Corrupt { offset, .. }) => (offset, "the footer of a row group"),
+        Err(error) => return Err(error),
+    };
+    Ok(Err(BadSpan { offset, len: at + len - offset, what, changed: true }))
 }
 
 #[cfg(test)]
