@@ -1,6 +1,6 @@
-//! A list of texts in one buffer.
+//! A list of texts in one buffer, each found by its number: keys, names, dictionaries.
 
-use crate::base::bytes::Malformed;
+use crate::base::bytes::{Malformed, Reader, put_varint};
 
 /// Texts by number, of 4 GiB in all. Costs 4 bytes a text beside itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,15 +31,13 @@ impl Texts {
         &self.text
     }
 
-    /// A text by its number.
-    ///
-    /// # Panics
-    /// If the number is out of range.
+    /// A text by its number; empty past the end, since numbers come from files.
     #[inline]
     #[must_use]
     pub fn get(&self, number: usize) -> &str {
+        let Some(&end) = self.ends.get(number) else { return "" };
         let from = number.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.text[from as usize..self.ends[number] as usize]
+        &self.text[from as usize..end as usize]
     }
 
     /// All texts in order.
@@ -69,6 +67,36 @@ impl Texts {
             }
         }
         None
+    }
+
+    #[cfg(any(test, feature = "internals"))]
+    /// Heap memory, in bytes.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.text.len() + size_of_val(&self.ends[..])
+    }
+
+    /// Appends the list's bytes: count, each length (varints), then the texts.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.len() as u64);
+        self.iter().for_each(|text| put_varint(out, text.len() as u64));
+        out.extend_from_slice(self.text.as_bytes());
+    }
+
+    /// Reads what [`Self::put`] wrote.
+    ///
+    /// # Errors
+    /// [`Malformed`].
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        // Each length takes at least a byte, so the count is bounded by the input.
+        let mut lengths = vec![0; reader.count(reader.remaining())?];
+        let mut total = 0_u64;
+        for length in &mut lengths {
+            *length = u32::try_from(reader.varint()?).map_err(|_| Malformed("a text over 4 GiB"))?;
+            total += u64::from(*length);
+        }
+        let total = usize::try_from(total).map_err(|_| Malformed("texts over 4 GiB"))?;
+        Self::from_lengths(reader.slice(total)?.to_vec(), lengths)
     }
 
     /// Texts of these lengths, one after the other, which must fill the bytes and be UTF-8 each.
@@ -111,6 +139,10 @@ mod tests {
         }
         let lengths = given.iter().map(|text| text.len() as u32).collect();
         assert_eq!(Texts::from_lengths(texts.concatenated().into(), lengths).unwrap(), texts);
+        assert_eq!(texts.get(given.len()), "");
+        let mut bytes = Vec::new();
+        texts.put(&mut bytes);
+        assert_eq!(Texts::read(&mut Reader::new(&bytes)).unwrap(), texts);
     }
 
     #[test]
@@ -121,5 +153,8 @@ mod tests {
             assert!(from(text, lengths).is_err(), "{text} {lengths:?}");
         }
         assert!(Texts::from_lengths(vec![0xff], vec![1]).is_err());
+        assert!(Texts::read(&mut Reader::new(&[2, 1, 1, 0xC3, 0xA9])).is_err(), "split within a character");
+        assert!(Texts::read(&mut Reader::new(&[1, 1, 0xFF])).is_err());
+        assert!(Texts::read(&mut Reader::new(&[1, 2, 0x61])).is_err());
     }
 }

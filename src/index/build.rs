@@ -4,13 +4,13 @@ use rustc_hash::FxHashMap;
 
 use crate::base::stats::SeriesStats;
 use crate::base::summary::RunSummary;
+use crate::base::texts::Texts;
 use crate::error::{Error, Result};
 use crate::index::bitmap::Bitmap;
 use crate::index::ints::Ints;
 use crate::index::layout::{Block, Directory, Family, HEADER_LEN, form, metric, text};
 use crate::index::packed::{Places, Span, put_spans};
 use crate::index::section::pack;
-use crate::index::strings::Strings;
 
 /// With fewer runs no key is dense: a block of its own would cost more than it saves.
 const DENSE_ROWS_MIN: usize = 1024;
@@ -66,6 +66,11 @@ where
     }
     keys.sort_unstable_by_key(|(key, _)| *key);
     keys
+}
+
+/// Appends a text.
+fn add(texts: &mut Texts, text: &str) -> Result<()> {
+    if texts.push(text) { Ok(()) } else { Err(too_large()) }
 }
 
 fn too_large() -> Error {
@@ -136,7 +141,7 @@ impl Writer {
         self.section(&raw);
     }
 
-    fn strings(&mut self, strings: &Strings) {
+    fn strings(&mut self, strings: &Texts) {
         let mut raw = Vec::new();
         strings.put(&mut raw);
         self.section(&raw);
@@ -147,9 +152,9 @@ impl Writer {
         let mut places: FxHashMap<&str, usize> = texts.iter().flatten().map(|text| (*text, 0)).collect();
         let mut sorted: Vec<&str> = places.keys().copied().collect();
         sorted.sort_unstable();
-        let mut strings = Strings::default();
+        let mut strings = Texts::default();
         for (place, text) in sorted.iter().enumerate() {
-            strings.push(text).ok_or_else(too_large)?;
+            add(&mut strings, text)?;
             places.insert(text, place);
         }
         let codes: Vec<i64> =
@@ -166,10 +171,10 @@ impl Writer {
             runs.iter().for_each(|run| keys.extend_from_slice(&run.run_id.key().0.to_le_bytes()));
         }
         self.section(&keys);
-        let mut texts = Strings::default();
+        let mut texts = Texts::default();
         if !runs.iter().all(of_hex) {
             for run in runs {
-                texts.push(if of_hex(run) { "" } else { run.run_id.as_str() }).ok_or_else(too_large)?;
+                add(&mut texts, if of_hex(run) { "" } else { run.run_id.as_str() })?;
             }
         }
         self.strings(&texts);
@@ -228,12 +233,12 @@ impl Writer {
         R: Iterator<Item = (&'a String, V)>,
     {
         let keys = by_key(runs);
-        let mut names = Strings::default();
+        let mut names = Texts::default();
         let (mut block_of, mut counts) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
         let mut blocks: Vec<(bool, usize)> = Vec::new();
         let mut open: Option<usize> = None;
         for (key, cells) in &keys {
-            names.push(key).ok_or_else(too_large)?;
+            add(&mut names, key)?;
             let dense = rows >= DENSE_ROWS_MIN && cells.len() * 2 >= rows;
             let block = match open {
                 Some(block) if !dense => block,

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use crate::base::bytes::{Malformed, Reader};
 use crate::base::checksum::crc32;
+use crate::base::texts::Texts;
 use crate::error::{Error, Result};
 use crate::index::bitmap::Bitmap;
 use crate::index::ints::Ints;
@@ -12,7 +13,6 @@ use crate::index::layout::{Directory, HEADER_LEN, Header, VERSION, form, run};
 #[cfg(any(test, feature = "internals"))]
 use crate::index::section::Section;
 use crate::index::section::unpack;
-use crate::index::strings::Strings;
 use crate::storage::File;
 
 /// An image and those of its sections that were decoded so far.
@@ -34,7 +34,7 @@ enum Column {
     Floats(Vec<f64>),
     /// `None` where the section is empty and so says nothing.
     Bits(Option<Bitmap>),
-    Strings(Strings),
+    Texts(Texts),
     Ids(Vec<u128>),
 }
 
@@ -97,15 +97,15 @@ impl Image {
     }
 
     /// A list of texts.
-    pub(crate) fn strings(&self, section: usize) -> Result<&Strings> {
+    pub(crate) fn strings(&self, section: usize) -> Result<&Texts> {
         let column = self.column(section, |image| {
             let raw = image.raw(section)?;
             let mut reader = Reader::new(&raw);
-            let strings = Strings::read(&mut reader).and_then(|strings| reader.end().map(|()| strings));
-            strings.map(Column::Strings).map_err(|why| image.bad(section, why.0))
+            let strings = Texts::read(&mut reader).and_then(|strings| reader.end().map(|()| strings));
+            strings.map(Column::Texts).map_err(|why| image.bad(section, why.0))
         })?;
         match column {
-            Column::Strings(strings) => Ok(strings),
+            Column::Texts(strings) => Ok(strings),
             _ => Err(self.bad(section, "a column of another kind")),
         }
     }
@@ -260,7 +260,7 @@ impl Image {
             Column::Ints(ints) => ints.heap_bytes(),
             Column::Floats(floats) => floats.len() * 8,
             Column::Bits(bits) => bits.as_ref().map_or(0, Bitmap::heap_bytes),
-            Column::Strings(strings) => strings.heap_bytes(),
+            Column::Texts(strings) => strings.heap_bytes(),
             Column::Ids(ids) => ids.len() * 16,
         });
         let image = match &self.source {

@@ -12,4 +12,3 @@ pub mod packed;
 pub mod part;
 pub mod rows;
 pub(crate) mod section;
-pub(crate) mod strings;

@@ -8,6 +8,7 @@ use crate::base::bytes::Reader;
 use crate::base::ids::{ExperimentId, RunId};
 use crate::base::stats::RunStatus;
 use crate::base::summary::RunSummary;
+use crate::base::texts::Texts;
 use crate::error::{Entity, Error, Result};
 use crate::index::bitmap::Bitmap;
 use crate::index::build;
@@ -16,7 +17,6 @@ use crate::index::ints::Ints;
 use crate::index::layout::{Family, KEY_SECTIONS, form, metric, run, text};
 use crate::index::packed::{Places, PoolReader, Pools, read_spans};
 use crate::index::rows::RowMap;
-use crate::index::strings::Strings;
 use crate::segment::pack::Pack;
 use crate::storage::File;
 
@@ -41,7 +41,7 @@ pub struct IndexPart {
 /// A family's key table.
 pub(crate) struct Keys {
     /// Sorted by bytes.
-    pub(crate) names: Strings,
+    pub(crate) names: Texts,
     /// Each key's block.
     pub(crate) blocks: Vec<u32>,
     /// Each key's first cell in its block.
@@ -335,7 +335,7 @@ impl IndexPart {
     }
 
     /// A list of texts.
-    pub(crate) fn strings(&self, section: usize) -> Result<&Strings> {
+    pub(crate) fn strings(&self, section: usize) -> Result<&Texts> {
         self.image.strings(section)
     }
 
@@ -354,7 +354,7 @@ impl IndexPart {
         debug_assert_eq!(KEY_SECTIONS, 3);
         let raw = self.image.raw(first)?;
         let mut reader = Reader::new(&raw);
-        let names = Strings::read(&mut reader).map_err(|why| self.bad(first, why.0))?;
+        let names = Texts::read(&mut reader).map_err(|why| self.bad(first, why.0))?;
         let blocks = &self.image.directory.blocks[family as usize];
         let mut filled = vec![0_usize; blocks.len()];
         let block_of = self.image.uncached_ints(first + 1, names.len())?;
@@ -379,7 +379,7 @@ impl IndexPart {
     /// The cells of a key, if any run has it. O(log keys).
     pub(crate) fn cells(&self, family: Family, key: &str) -> Result<Option<Cells>> {
         let keys = self.keys(family)?;
-        keys.names.find(key).map(|at| self.cells_at(family, keys, at)).transpose()
+        keys.names.find_sorted(key).map(|at| self.cells_at(family, keys, at)).transpose()
     }
 
     /// The cells of the key at place `at` of the key table.
@@ -476,7 +476,7 @@ impl IndexPart {
     }
 
     /// The distinct values of a param's or tag's block.
-    pub(crate) fn dictionary(&self, cells: &Cells) -> Result<&Strings> {
+    pub(crate) fn dictionary(&self, cells: &Cells) -> Result<&Texts> {
         let block = self.image.directory.blocks[cells.family as usize][cells.block];
         self.strings(block.section + text::DICTIONARY)
     }

@@ -1,4 +1,4 @@
-//! Finds the points that count in the two buffers of a tail.
+//! The two buffers of a tail, and the sequence numbers from which their slots verify.
 
 use std::ops::RangeInclusive;
 
@@ -43,21 +43,11 @@ pub fn buffers(tail: &[u8], buffer_slots: u32) -> [&[[u8; SLOT_LEN]]; 2] {
     [first, &second[..second.len().min(buffer_slots as usize)]]
 }
 
-/// The slots that verify from sequence number `from` on: the generation that starts there, and the next one in the
-/// other buffer.
+/// The number of slots at the beginning that verify, numbered from `from`.
 #[must_use]
-pub fn verified_slots(tail: &[u8], writer: WriterId, buffer_slots: u32, from: u64) -> [&[[u8; SLOT_LEN]]; 2] {
-    let check = Check::new(writer);
-    let count = |slots: &[[u8; SLOT_LEN]], from: u64| {
-        let numbered = slots.iter().zip(0..).map(|(bytes, index)| (Slot::from_bytes(bytes), from.wrapping_add(index)));
-        numbered.take_while(|(slot, sequence)| slot.verifies(check, *sequence)).count()
-    };
-    let [mut begun, mut other] = buffers(tail, buffer_slots);
-    if count(begun, from) == 0 {
-        (begun, other) = (other, begun);
-    }
-    let begun = &begun[..count(begun, from)];
-    [begun, &other[..count(other, from.wrapping_add(begun.len() as u64))]]
+pub fn verified(slots: &[[u8; SLOT_LEN]], check: Check, from: u64) -> usize {
+    let numbered = slots.iter().map(Slot::from_bytes).zip(from..);
+    numbered.take_while(|&(slot, sequence)| slot.verifies(check, sequence)).count()
 }
 
 /// Reads all of a tail's file.

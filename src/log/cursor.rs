@@ -1,15 +1,54 @@
-//! A reader's position in a tail, so that it reads only new slots.
+//! A reader's position in a tail: finds the slots that count, from a generation's first or from those it read before.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use crate::base::ids::WriterId;
 use crate::error::{Error, Result};
+use crate::log::buffers::verified;
 use crate::log::slot::{Check, SLOT_LEN, Slot};
 use crate::storage::File;
 
 /// Slots read first, to see whether there are more, and the least read after that.
 const SLOTS_FIRST: usize = 2;
 const SLOTS_SECOND: usize = 64;
+
+/// The bytes of a tail.
+pub trait TailBytes {
+    /// Up to `count` slots from number `at` on.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    fn slots(&self, at: usize, count: usize) -> Result<Cow<'_, [[u8; SLOT_LEN]]>>;
+}
+
+/// A tail's file, read as needed.
+pub struct FileTail<'a> {
+    /// The file.
+    pub file: &'a dyn File,
+    /// Its path.
+    pub path: &'a Path,
+}
+
+impl TailBytes for FileTail<'_> {
+    fn slots(&self, at: usize, count: usize) -> Result<Cow<'_, [[u8; SLOT_LEN]]>> {
+        let mut slots = vec![[0; SLOT_LEN]; count];
+        let got = self.file.read_at(slots.as_flattened_mut(), (at * SLOT_LEN) as u64);
+        slots.truncate(got.map_err(Error::io("read", self.path))? / SLOT_LEN);
+        Ok(Cow::Owned(slots))
+    }
+}
+
+/// A copy of all bytes of a tail.
+pub struct TailCopy<'a>(pub &'a [u8]);
+
+impl TailBytes for TailCopy<'_> {
+    fn slots(&self, at: usize, count: usize) -> Result<Cow<'_, [[u8; SLOT_LEN]]>> {
+        let (slots, _) = self.0.as_chunks::<SLOT_LEN>();
+        let slots = slots.get(at..).unwrap_or_default();
+        Ok(Cow::Borrowed(&slots[..count.min(slots.len())]))
+    }
+}
 
 /// A position in a writer's tail: after the last slot read.
 #[derive(Clone, Copy, Debug)]
@@ -27,11 +66,17 @@ pub struct TailCursor {
 }
 
 impl TailCursor {
-    /// The position after `slots`, which were read of this generation, in either buffer.
+    /// The position before a writer's first point.
     #[must_use]
-    pub fn new(writer: WriterId, buffer_slots: u32, generation: u64, slots: &[Slot]) -> Self {
-        let (buffer_slots, through) = (buffer_slots as usize, generation + slots.len() as u64);
-        Self { writer, buffer_slots, generation, start: None, through, last: slots.last().copied() }
+    pub fn new(writer: WriterId, buffer_slots: u32) -> Self {
+        let buffer_slots = buffer_slots as usize;
+        Self { writer, buffer_slots, generation: 0, start: None, through: 0, last: None }
+    }
+
+    /// The current generation: the sequence number of its first point.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// One past the last point read.
@@ -56,13 +101,13 @@ impl TailCursor {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn later(mut self, file: &dyn File, path: &Path) -> Result<Option<(Vec<Slot>, Self)>> {
+    pub fn later(mut self, tail: &dyn TailBytes) -> Result<Option<(Vec<Slot>, Self)>> {
         let known = (self.through - self.generation) as usize;
-        let Some(start) = self.find_start(file, path)? else { return Ok((known == 0).then(|| (Vec::new(), self))) };
+        let Some(start) = self.find_start(tail)? else { return Ok((known == 0).then(|| (Vec::new(), self))) };
         // Read the last known slot again.
         let again = known.min(1);
-        let mut slots =
-            self.read(file, path, start + known - again..start + self.buffer_slots, self.through - again as u64)?;
+        let range = start + known - again..start + self.buffer_slots;
+        let mut slots = self.read(tail, range, self.through - again as u64)?;
         if slots.first().copied().filter(|_| again == 1) != self.last {
             return Ok(None);
         }
@@ -70,7 +115,7 @@ impl TailCursor {
         self.start = Some(start);
         let other = self.buffer_slots - start;
         let swapped_at = self.through + slots.len() as u64;
-        let mut further = self.read(file, path, other..other + self.buffer_slots, swapped_at)?;
+        let mut further = self.read(tail, other..other + self.buffer_slots, swapped_at)?;
         drop_open_batch(&mut further);
         if further.is_empty() {
             drop_open_batch(&mut slots);
@@ -83,13 +128,25 @@ impl TailCursor {
         Ok(Some((slots, self)))
     }
 
+    /// This position, moved back so that of the slots read since `before` only these were read.
+    #[must_use]
+    pub fn back(mut self, before: Self, slots: &[Slot]) -> Self {
+        self.through = before.through + slots.len() as u64;
+        if self.through <= self.generation {
+            (self.generation, self.start) = (before.generation, before.start);
+        }
+        self.last = slots.last().copied().or(before.last);
+        self
+    }
+
     /// The first slot of the current generation's buffer.
-    fn find_start(&self, file: &dyn File, path: &Path) -> Result<Option<usize>> {
+    fn find_start(&self, tail: &dyn TailBytes) -> Result<Option<usize>> {
         if self.start.is_some() {
             return Ok(self.start);
         }
         for start in [0, self.buffer_slots] {
-            if !self.read(file, path, start..start + 1, self.generation)?.is_empty() {
+            let first = start..start + self.buffer_slots.min(1);
+            if !self.read(tail, first, self.generation)?.is_empty() {
                 return Ok(Some(start));
             }
         }
@@ -97,19 +154,16 @@ impl TailCursor {
     }
 
     /// The slots of this range that verify, numbered from `first`.
-    fn read(&self, file: &dyn File, path: &Path, range: std::ops::Range<usize>, first: u64) -> Result<Vec<Slot>> {
+    fn read(&self, tail: &dyn TailBytes, range: std::ops::Range<usize>, first: u64) -> Result<Vec<Slot>> {
         let check = Check::new(self.writer);
         let mut slots = Vec::new();
         let mut want = SLOTS_FIRST;
         loop {
-            let at = range.start + slots.len();
-            let mut bytes = vec![0; want.min(range.end - at) * SLOT_LEN];
-            let got = file.read_at(&mut bytes, (at * SLOT_LEN) as u64).map_err(Error::io("read", path))?;
-            let (read, _) = bytes[..got].as_chunks::<SLOT_LEN>();
-            let numbered = read.iter().map(Slot::from_bytes).zip(first + slots.len() as u64..);
-            let before = slots.len();
-            slots.extend(numbered.take_while(|&(slot, number)| slot.verifies(check, number)).map(|(slot, _)| slot));
-            if slots.len() - before < want || slots.len() == range.len() {
+            let asked = want.min(range.len() - slots.len());
+            let read = tail.slots(range.start + slots.len(), asked)?;
+            let count = verified(&read, check, first + slots.len() as u64);
+            slots.extend(read[..count].iter().map(Slot::from_bytes));
+            if count < want || slots.len() == range.len() {
                 return Ok(slots);
             }
             want = (slots.len() * 4).max(SLOTS_SECOND);

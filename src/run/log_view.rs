@@ -1,17 +1,18 @@
 //! One log read at one moment: the metadata of its runs, and their points as parts of series.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::base::ids::{ExperimentId, RunId, RunKey};
+use crate::base::ids::RunKey;
 use crate::base::point::{Columns, Point};
 use crate::error::{Error, Result};
 use crate::log::buffers::read_tail;
-use crate::log::prefix::Prefix;
-use crate::log::reader::{BadSpan, Depth, Log, read_log};
-use crate::log::record::{Record, Start};
-use crate::run::state::{Coverage, RunState};
+use crate::log::follower::Depth;
+use crate::log::reader::{Log, Prefix, read_log};
+use crate::log::record::Record;
+use crate::log::walk::{BadSpan, Frame};
+use crate::run::log_metadata::LogMetadata;
 use crate::segment::reader::{RowGroup, Source};
 use crate::storage::{File, Storage};
 
@@ -42,7 +43,7 @@ impl Known {
 
     /// Whether `file` is still the same log: another file may have taken the name, such as a newer copy.
     fn is_of(&self, file: &dyn File) -> bool {
-        self.source.file.is_linked().unwrap_or(false) && self.prefix.is_in(file)
+        self.source.file.is_linked().unwrap_or(false) && self.prefix.at.is_of(file)
     }
 }
 
@@ -51,28 +52,13 @@ impl Known {
 pub struct LogView {
     path: PathBuf,
     log: Log,
-    prefix: Option<Prefix>,
+    /// The end of what was known before.
+    known: u64,
     source: Source,
     groups: Vec<Arc<RowGroup>>,
-    /// By run number.
-    runs: BTreeMap<u32, RunName>,
-    /// Runs with a claimed param, at any time.
-    claimed: BTreeSet<RunKey>,
-    /// Run and key of each series, by series number.
-    series: BTreeMap<u32, (u32, String)>,
+    metadata: LogMetadata,
     /// Points in row form, by series.
     rows: BTreeMap<u32, Arc<Columns>>,
-    /// Row groups with a damaged footer.
-    damage: Vec<BadSpan>,
-    /// Points lost to damage.
-    lost: u64,
-}
-
-#[derive(Clone, Debug)]
-struct RunName {
-    id: RunId,
-    experiment: ExperimentId,
-    experiment_name: String,
 }
 
 impl LogView {
@@ -95,79 +81,55 @@ impl LogView {
         };
         let file = storage.open_read(log_path).map_err(Error::io("open", log_path))?;
         let known = known.filter(|known| depth == Depth::Recent && known.is_of(&*file));
-        let (log, prefix) = read_log(&*file, log_path, &tail, depth, known.map(|known| &known.prefix))?;
+        let log = read_log(&*file, log_path, &tail, depth, known.map(|known| &known.prefix))?;
         // All row groups share one handle.
         let source = known.map_or_else(|| Source::new(file, log_path.to_owned()), |known| known.source.clone());
-        let mut view = Self {
-            path: log_path.to_owned(),
-            log,
-            prefix,
-            source,
-            groups: Vec::new(),
-            runs: BTreeMap::new(),
-            claimed: BTreeSet::new(),
-            series: BTreeMap::new(),
-            rows: BTreeMap::new(),
-            damage: Vec::new(),
-            lost: 0,
-        };
-        let known = known.map_or(&[][..], |known| &known.groups);
-        for (index, place) in view.log.groups.iter().enumerate() {
-            if let Some(group) = known.get(index).filter(|group| group.extent() == (place.offset, place.len)) {
-                view.groups.push(Arc::clone(group));
-                continue;
-            }
-            match RowGroup::open(view.source.clone(), place.offset, place.len) {
-                Ok(group)
-                    if group.footer().points != place.points || group.footer().first_sequence != place.sequence =>
-                {
-                    let what = "a row group that has other points than its frame says";
-                    view.damage.push(BadSpan { offset: place.offset, len: place.len, what, changed: true });
-                }
-                Ok(group) => view.groups.push(Arc::new(group)),
-                Err(Error::Corrupt { offset, .. }) => {
-                    let len = place.offset + place.len - offset;
-                    view.damage.push(BadSpan { offset, len, what: "the footer of a row group", changed: true });
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        view.name_runs_and_series(log_path);
+        let mut metadata = LogMetadata::new(log.at.clone());
+        metadata.damage.clone_from(&log.read.damage);
+        metadata.torn_by_stop = log.read.torn_by_stop;
+        let (path, rows) = (log_path.to_owned(), BTreeMap::new());
+        let known_end = known.map_or(0, |known| known.prefix.at.end());
+        let mut view = Self { path, log, known: known_end, source, groups: Vec::new(), metadata, rows };
+        view.open_groups(known.map_or(&[], |known| &known.groups))?;
+        view.take_records();
         view.collect_rows();
         Ok(view)
     }
 
-    /// Collects the names of runs and series. If damage took the name of a run's own log, the file name still gives its
-    /// key.
-    fn name_runs_and_series(&mut self, path: &Path) {
-        for record in self.log.batches.iter().flat_map(|(_, batch)| &batch.records) {
-            match record {
-                Record::Run { run, id, experiment, experiment_name } => {
-                    let (id, experiment, experiment_name) = (id.clone(), *experiment, experiment_name.clone());
-                    self.runs.insert(*run, RunName { id, experiment, experiment_name });
-                }
-                Record::Series { series, run, key } => {
-                    self.series.insert(*series, (*run, key.clone()));
-                }
-                Record::ParamClaimed { id, .. } => _ = self.claimed.insert(id.key()),
-                _ => {}
+    /// Opens the row groups, except for those known.
+    fn open_groups(&mut self, known: &[Arc<RowGroup>]) -> Result<()> {
+        for (index, frame) in self.log.groups().enumerate() {
+            match known.get(index).filter(|group| group.extent() == frame.extent()) {
+                Some(group) => self.groups.push(Arc::clone(group)),
+                None => match open_group(&self.source, frame)? {
+                    Ok(group) => self.groups.push(Arc::new(group)),
+                    Err(damage) => self.metadata.damage.push(damage),
+                },
             }
         }
-        let stem = path.file_name().and_then(|name| name.to_str()?.split_once('.')).map(|(stem, _)| stem);
+        Ok(())
+    }
+
+    /// Collects names, then metadata: damage may have moved a name behind its use. If it took the name of a run's own
+    /// log, the file name still gives its key.
+    fn take_records(&mut self) {
+        let is_name = |record: &&Record| matches!(record, Record::Run { .. } | Record::Series { .. });
+        let Self { log, metadata, .. } = self;
+        log.records().filter(is_name).for_each(|record| metadata.take(record));
+        let stem = self.path.file_name().and_then(|name| name.to_str()?.split_once('.')).map(|(stem, _)| stem);
         let key = stem.filter(|stem| stem.len() == 32).and_then(|stem| u128::from_str_radix(stem, 16).ok());
-        if let Some(key) = key.filter(|_| self.runs.is_empty() && !self.log.damage.is_empty()) {
-            let (id, experiment) = (RunId::of_key(RunKey(key)), ExperimentId::DEFAULT);
-            self.runs.insert(0, RunName { id, experiment, experiment_name: "Default".into() });
+        if let Some(key) = key.filter(|_| !log.read.damage.is_empty()) {
+            metadata.name_run(RunKey(key));
         }
+        log.records().filter(|record| !is_name(record)).for_each(|record| metadata.take(record));
     }
 
     fn collect_rows(&mut self) {
-        let sealed = self.log.sealed_through();
         let mut rows: BTreeMap<u32, Columns> = BTreeMap::new();
         let mut add = |series: u32, point: Point| rows.entry(series).or_default().push(point);
-        let mut through = sealed;
-        for (sequence, batch) in &self.log.batches {
-            for (row, at) in batch.rows.iter().zip(*sequence..) {
+        let mut through = self.log.sealed_through();
+        for (sequence, batch) in self.log.batches() {
+            for (row, at) in batch.rows.iter().zip(sequence..) {
                 if at >= through {
                     add(row.series, row.point());
                 }
@@ -177,17 +139,18 @@ impl LogView {
                 through = through.max(sequence + batch.rows.len() as u64);
             }
         }
-        let slots = self.log.slots.iter().zip(self.log.slots_from..);
+        let slots = self.log.read.slots.iter().zip(self.log.read.slots_from..);
         slots.filter(|&(_, at)| at >= through).for_each(|(slot, _)| add(slot.series(), slot.point()));
         let found = rows.values().map(|columns| columns.len() as u64).sum::<u64>();
         let sealed: u64 = self.groups.iter().map(|group| group.footer().points).sum();
-        self.lost = self.log.sequence_end().saturating_sub(sealed.saturating_add(found));
+        self.metadata.lost = self.log.sequence_end().saturating_sub(sealed.saturating_add(found));
         self.rows = rows.into_iter().map(|(series, columns)| (series, Arc::new(columns))).collect();
     }
 
-    /// Takes what need not be read again, if the log is undamaged and longer than what was known.
-    pub fn take_known(&mut self) -> Option<Known> {
-        let prefix = self.prefix.take().filter(|_| self.damage.is_empty())?;
+    /// What need not be read again, if the log is undamaged and longer than what was known.
+    #[must_use]
+    pub fn known(&self) -> Option<Known> {
+        let prefix = self.log.prefix().filter(|prefix| self.metadata.is_whole() && prefix.at.end() > self.known)?;
         let weight = prefix.weight() + self.groups.iter().map(|group| group.weight()).sum::<usize>();
         Some(Known { prefix, groups: self.groups.clone(), source: self.source.clone(), weight })
     }
@@ -204,6 +167,12 @@ impl LogView {
         &self.log
     }
 
+    /// What the log says of its runs.
+    #[must_use]
+    pub fn metadata(&self) -> &LogMetadata {
+        &self.metadata
+    }
+
     /// Its row groups.
     #[must_use]
     pub fn groups(&self) -> &[Arc<RowGroup>] {
@@ -212,73 +181,12 @@ impl LogView {
 
     /// All damage, of frames and of row group footers.
     pub fn damage(&self) -> impl Iterator<Item = &BadSpan> {
-        self.log.damage.iter().chain(&self.damage)
+        self.metadata.damage.iter()
     }
 
     /// Points in row form, by series number.
     pub fn rows(&self) -> impl Iterator<Item = (u32, &Arc<Columns>)> {
         self.rows.iter().map(|(&series, columns)| (series, columns))
-    }
-
-    /// Points lost to damage.
-    #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.lost
-    }
-
-    /// The log's runs, by number.
-    pub fn runs(&self) -> impl Iterator<Item = &RunId> {
-        self.runs.values().map(|run| &run.id)
-    }
-
-    /// The number of a run in this log.
-    #[must_use]
-    pub fn run(&self, id: &RunId) -> Option<u32> {
-        self.runs.iter().find(|(_, run)| run.id == *id).map(|(&number, _)| number)
-    }
-
-    /// The run's metadata in this log.
-    #[must_use]
-    pub fn state(&self, run: u32) -> RunState {
-        let RunName { id, experiment, experiment_name } = self.runs[&run].clone();
-        let mut state = RunState::new(id, experiment, experiment_name);
-        let said_by = self.log.start.said_by();
-        for record in self.log.batches.iter().flat_map(|(_, batch)| &batch.records) {
-            if record_run(record) == Some(run) {
-                state.apply(said_by, record);
-            }
-        }
-        let Start { writer, order, author, .. } = self.log.start;
-        state.coverage = Coverage::of_log(writer, order, author, self.log.sequence_end(), self.lost);
-        state
-    }
-
-    /// Whether the log has anything of a run, or ever claimed a param of it.
-    #[must_use]
-    pub fn mentions(&self, id: &RunId) -> bool {
-        self.run(id).is_some() || self.claimed.contains(&id.key())
-    }
-
-    /// Runs with a claimed param, at any time.
-    pub fn claimed(&self) -> impl Iterator<Item = RunKey> {
-        self.claimed.iter().copied()
-    }
-
-    /// The value of a param that this log claims and has neither set nor retracted.
-    #[must_use]
-    pub fn open_claim(&self, id: &RunId, param: &str) -> Option<&str> {
-        if !self.claimed.contains(&id.key()) {
-            return None;
-        }
-        let of_run = self.run(id);
-        let records = self.log.batches.iter().rev().flat_map(|(_, batch)| batch.records.iter().rev());
-        records.into_iter().find_map(|record| match record {
-            Record::ParamClaimed { id: of, key, value } => (of == id && key == param).then_some(Some(value.as_str())),
-            Record::Param { run, key, .. } | Record::ParamRetracted { run, key } => {
-                (Some(*run) == of_run && key == param).then_some(None)
-            }
-            _ => None,
-        })?
     }
 
     /// The parts of a run's series with their keys, in order of arrival.
@@ -288,26 +196,24 @@ impl LogView {
             of_run.map(|(index, series)| (group.footer().key_of(series), SeriesPart::Sealed(Arc::clone(group), index)))
         });
         let rows = self.rows.iter().filter_map(move |(&series, columns)| {
-            let (of, key) = self.series.get(&series)?;
-            (*of == run).then(|| (key.as_str(), SeriesPart::Rows(Arc::clone(columns))))
+            let (of, key) = self.metadata.series(series)?;
+            (of == run).then(|| (&**key, SeriesPart::Rows(Arc::clone(columns))))
         });
         sealed.chain(rows)
     }
 }
 
-/// The run number of a record; `None` for a claim, which names its run by id.
-#[must_use]
-pub fn record_run(record: &Record) -> Option<u32> {
-    match record {
-        Record::Run { run, .. }
-        | Record::Series { run, .. }
-        | Record::Param { run, .. }
-        | Record::ParamRetracted { run, .. }
-        | Record::Tag { run, .. }
-        | Record::Attribute { run, .. }
-        | Record::Item { run, .. } => Some(*run),
-        Record::ParamClaimed { .. } => None,
-    }
+/// The row group of a frame, or what of it is damaged.
+pub(super) fn open_group(source: &Source, frame: &Frame) -> Result<std::result::Result<RowGroup, BadSpan>> {
+    let ((at, len), header) = (frame.extent(), frame.header);
+    let says = (header.sequence, u64::from(header.count));
+    let (offset, what) = match RowGroup::open(source.clone(), at, len) {
+        Ok(group) if (group.footer().first_sequence, group.footer().points) == says => return Ok(Ok(group)),
+        Ok(_) => (at, "a row group that has other points than its frame says"),
+        Err(Error::Corrupt { offset, .. }) => (offset, "the footer of a row group"),
+        Err(error) => return Err(error),
+    };
+    Ok(Err(BadSpan { offset, len: at + len - offset, what, changed: true }))
 }
 
 #[cfg(test)]
@@ -315,6 +221,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::base::ids::{ExperimentId, RunId};
     use crate::log::record::Attribute;
     use crate::run::place::Place;
     use crate::run::session::Session;
@@ -323,8 +230,8 @@ mod tests {
     /// The contents of a view as text.
     fn contents(view: &LogView) -> String {
         let groups: Vec<_> = view.groups.iter().map(|group| (group.extent(), group.footer())).collect();
-        let LogView { log, runs, series, rows, damage, lost, .. } = view;
-        format!("{log:?} {groups:?} {runs:?} {series:?} {rows:?} {damage:?} {lost}")
+        let LogView { log, rows, metadata, .. } = view;
+        format!("{log:?} {groups:?} {rows:?} {metadata:?}")
     }
 
     proptest! {
@@ -374,17 +281,17 @@ mod tests {
                 if at % 3 == 2 {
                     continue;
                 }
-                let mut on = read(known.as_ref());
+                let on = read(known.as_ref());
                 prop_assert_eq!(contents(&on), contents(&read(None)));
-                known = on.take_known().or(known);
+                known = on.known().or(known);
                 prop_assert!(known.is_some());
             }
             let file = disk.open_write(&log).unwrap();
             let whole = file.len().unwrap();
             file.write_at(&garbage, whole).unwrap();
-            let mut torn = read(known.as_ref());
+            let torn = read(known.as_ref());
             prop_assert_eq!(contents(&torn), contents(&read(None)));
-            known = torn.take_known().or(known);
+            known = torn.known().or(known);
             // A copy takes the name, as tools that copy folders do.
             let mut bytes = vec![0; whole as usize];
             file.read_at(&mut bytes, 0).unwrap();

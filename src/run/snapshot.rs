@@ -37,6 +37,16 @@ pub enum StatsPart {
     Of(SeriesPart),
 }
 
+impl<S> RunPart<S> {
+    /// What a log has of a run: the first coverage of its state is that of the points.
+    #[must_use]
+    pub fn new(state: RunState, parts: Vec<(String, S)>) -> Self {
+        let mut parts = Some(parts);
+        let series = state.coverage.iter().map(|&own| (own, parts.take().unwrap_or_default())).collect();
+        Self { state, series }
+    }
+}
+
 impl From<RunPart> for RunPart<StatsPart> {
     fn from(RunPart { state, series }: RunPart) -> Self {
         let of_part = |(key, part): (String, SeriesPart)| (key, StatsPart::Of(part));

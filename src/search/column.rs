@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use rustc_hash::FxHashSet;
 
+use crate::base::texts::Texts;
 use crate::error::Result;
 use crate::index::bitmap::Bitmap;
 use crate::index::ints::Ints;
 use crate::index::layout::{Family, metric, run};
 use crate::index::part::{Cells, IndexPart, Place};
-use crate::index::strings::Strings;
 use crate::search::ast::{Aggregate, MetricName, TextAttribute, TimeAttribute};
 
 /// Numbers of one key, cell by cell.
@@ -39,7 +39,7 @@ pub(crate) struct TextColumn<'a> {
     pub(crate) cells: Cells,
     pub(crate) place: Place<'a>,
     pub(crate) codes: &'a Ints,
-    pub(crate) dictionary: &'a Strings,
+    pub(crate) dictionary: &'a Texts,
 }
 
 /// The key and statistic that a name means, given which ambiguous names are keys of some searched part.
@@ -222,7 +222,7 @@ impl<'a> TextColumn<'a> {
 
     /// The runs whose value is `text`. O(log values) and one scan of codes.
     pub(crate) fn equal(&self, rows: usize, text: &str) -> Bitmap {
-        let Some(code) = self.dictionary.find(text) else {
+        let Some(code) = self.dictionary.find_sorted(text) else {
             return Bitmap::none(rows);
         };
         match self.place {
@@ -246,7 +246,7 @@ pub(crate) fn times(part: &IndexPart, attribute: TimeAttribute) -> Result<(&Ints
 }
 
 /// The codes and dictionary of a name or user; `None` for attributes that have no dictionary.
-pub(crate) fn words(part: &IndexPart, attribute: TextAttribute) -> Result<Option<(&Ints, &Strings)>> {
+pub(crate) fn words(part: &IndexPart, attribute: TextAttribute) -> Result<Option<(&Ints, &Texts)>> {
     let (codes, words) = match attribute {
         TextAttribute::RunName => (run::NAME_CODES, run::NAMES),
         TextAttribute::UserId => (run::USER_CODES, run::USERS),

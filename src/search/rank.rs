@@ -10,12 +10,12 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use crate::base::stats::RunStatus;
+use crate::base::texts::Texts;
 use crate::error::Result;
 use crate::index::bitmap::Bitmap;
 use crate::index::ints::Ints;
 use crate::index::layout::{Family, run};
 use crate::index::part::{Cells, IndexPart, Place};
-use crate::index::strings::Strings;
 use crate::search::ast::TextAttribute;
 use crate::search::column::{NumberColumn, Numbers, TextColumn, hex, meant, times, words};
 use crate::search::filter::{Context, artifact_uri, own_artifact_uris};
@@ -48,7 +48,7 @@ pub(crate) enum Column<'a> {
     Metric(NumberColumn<'a>),
     Text(TextColumn<'a>),
     Time(&'a Ints, Option<&'a Bitmap>),
-    Words(&'a Ints, &'a Strings),
+    Words(&'a Ints, &'a Texts),
     Status(&'a Ints),
     RunId(&'a IndexPart),
     /// Computed beforehand: there is no column of them.
@@ -169,7 +169,7 @@ impl Column<'_> {
     }
 
     /// The dictionary of a column that has one.
-    pub(crate) fn dictionary(&self) -> Option<&Strings> {
+    pub(crate) fn dictionary(&self) -> Option<&Texts> {
         match self {
             Self::Text(column) => Some(column.dictionary),
             Self::Words(_, words) => Some(words),
@@ -237,8 +237,7 @@ fn rank_texts(parts: &mut [PartOrder<'_>]) -> bool {
             let mut all: Vec<&str> = dictionaries.iter().flatten().flat_map(|texts| texts.iter()).collect();
             all.sort_unstable();
             all.dedup();
-            let table =
-                |texts: &Strings| texts.iter().map(|text| all.binary_search(&text).unwrap_or(0) as u32).collect();
+            let table = |texts: &Texts| texts.iter().map(|text| all.binary_search(&text).unwrap_or(0) as u32).collect();
             dictionaries.iter().map(|texts| texts.map_or(Ranks::Place, |texts| Ranks::Table(table(texts)))).collect()
         } else {
             continue;

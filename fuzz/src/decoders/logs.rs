@@ -5,10 +5,12 @@ use std::path::Path;
 use stepwell::internals::base::ids::RunKey;
 use stepwell::internals::journal::catalog::Catalog;
 use stepwell::internals::journal::manifest::Manifest;
-use stepwell::internals::log::buffers::{read_tail, verified_slots};
+use stepwell::internals::log::buffers::read_tail;
+use stepwell::internals::log::cursor::{TailCopy, TailCursor};
+use stepwell::internals::log::follower::Depth;
 use stepwell::internals::log::frame;
 use stepwell::internals::log::frame::{Kind, Label};
-use stepwell::internals::log::reader::{Depth, read_log};
+use stepwell::internals::log::reader::read_log;
 use stepwell::internals::log::record::{Author, Batch, Record, Start};
 use stepwell::internals::log::slot::{Check, SLOT_LEN, Slot};
 use stepwell::internals::run::downsample;
@@ -91,13 +93,13 @@ fn read_any_log(log: Vec<u8>, tail: &[u8]) {
     let path = Path::new("/fuzzed");
     let file = Bytes(log.clone());
     let copied = read_tail(&Bytes(tail.to_vec())).expect("memory reads");
-    let recent = read_log(&file, path, &copied, Depth::Recent, None).map(|(log, _)| log);
-    let all = read_log(&file, path, &copied, Depth::All, None).map(|(log, _)| log);
+    let recent = read_log(&file, path, &copied, Depth::Recent, None);
+    let all = read_log(&file, path, &copied, Depth::All, None);
     for read in [&recent, &all].into_iter().flatten() {
-        assert!(read.sequence_end() >= read.slots_from);
+        assert!(read.sequence_end() >= read.read.slots_from);
         let generations = read.generations(read);
-        assert!(generations.contains(&read.slots_from));
-        assert!(read.end <= log.len() as u64, "a log ends behind its file");
+        assert!(generations.contains(&read.read.slots_from));
+        assert!(read.at.end() <= log.len() as u64, "a log ends behind its file");
     }
     let disk = SimDisk::new();
     for (name, bytes) in [("/log", &log[..]), ("/tail", tail)] {
@@ -107,10 +109,10 @@ fn read_any_log(log: Vec<u8>, tail: &[u8]) {
     for depth in [Depth::Recent, Depth::All] {
         let Ok(view) = LogView::read(&disk, Path::new("/log"), Path::new("/tail"), depth, None) else { continue };
         view.damage().count();
-        let ids: Vec<RunId> = view.runs().cloned().collect();
+        let ids: Vec<RunId> = view.metadata().ids().cloned().collect();
         for id in ids {
-            let Some(run) = view.run(&id) else { continue };
-            assert_eq!(view.state(run).id, id);
+            let Some(run) = view.metadata().number(&id) else { continue };
+            assert!(view.metadata().state(run).is_some_and(|state| state.id == id));
             for (_, part) in view.parts(run) {
                 read_any_part(&part);
             }
@@ -183,11 +185,13 @@ mod stepwell_control {
 /// A tail of any bytes, and one whose slots verify but for one byte.
 pub fn slots(data: &[u8]) {
     let mut input = Input(data);
-    let from = input.u64();
+    let from = input.u64() % frame::SEQUENCE_MAX;
     let writer = WriterId(u128::from(input.u64()));
     let buffer_slots = 1 + u32::from(input.u8()) % 48;
     let verified = |tail: &[u8]| {
-        verified_slots(tail, writer, buffer_slots, from).iter().map(|generation| generation.len()).sum::<usize>()
+        let mut cursor = TailCursor::new(writer, buffer_slots);
+        cursor.begin(from);
+        cursor.later(&TailCopy(tail)).expect("memory reads").map_or(0, |(slots, _)| slots.len())
     };
     assert!(verified(input.0) <= input.0.len() / SLOT_LEN);
     let check = Check::new(writer);

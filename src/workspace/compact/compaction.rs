@@ -134,7 +134,7 @@ impl Shared {
 
     /// Whether a log has no writer any more.
     pub(crate) fn is_closed(&self, name: &LogName, view: &LogView, options: CompactOptions) -> bool {
-        if view.log().ended || options.take_over {
+        if view.log().at.has_ended() || options.take_over {
             return true;
         }
         // A log never gets another writer, so a free lock stays free.
@@ -242,14 +242,15 @@ impl Shared {
             self.claims(false)?.into_iter().map(|claim| (claim.writer(), claim)).collect();
         for &name in names {
             let Some(view) = self.read_if_closed(name, options, salvage, done)? else { continue };
-            let ids: Vec<RunId> = view.runs().cloned().collect();
+            let ids: Vec<RunId> = view.metadata().ids().cloned().collect();
             // What is missing is known only while log and ledger line exist.
-            let missing = claims.get(&name.writer).and_then(|claim| self.missing(claim, Some(Reach::of(&view))));
+            let missing =
+                claims.get(&name.writer).and_then(|claim| self.missing(claim, Some(Reach::of(view.metadata()))));
             if let Some(error) = missing.as_ref().filter(|_| !salvage) {
                 done.left.push((name.log(), error.to_string()));
                 continue;
             }
-            let mut whole = missing.is_none() && view.damage().next().is_none() && view.log().torn.is_none();
+            let mut whole = missing.is_none() && view.damage().next().is_none() && view.log().read.torn.is_none();
             whole = whole && self.tail_is_whole(name, &view)?;
             for id in ids {
                 let Some(mut part) = part_of(&view, &id) else { continue };

@@ -10,12 +10,13 @@ use std::path::PathBuf;
 
 use rustc_hash::FxHashSet;
 
-use crate::base::ids::{RunId, RunKey};
+use crate::base::ids::RunKey;
 use crate::error::{Error, Result, of_one_file};
 use crate::folder::clock::now_ms;
 use crate::folder::making::{Maker, maker_of};
 use crate::folder::paths;
 use crate::journal::manifest::PackEntry;
+use crate::run::log_metadata::LogMetadata;
 use crate::run::snapshot::{RunPart, RunSnapshot};
 use crate::run::state::Coverage;
 use crate::workspace::read::parts::{pack_parts, surviving};
@@ -247,7 +248,7 @@ impl Shared {
     fn content_of(&self, pack: &OpenPack) -> Result<(u64, u64)> {
         // Logs before packs.
         let mut logged: FxHashSet<RunKey> = self.all_log_names()?.0.iter().filter_map(|name| name.run()).collect();
-        logged.extend(self.edit_log_views()?.0.iter().flat_map(|view| view.runs()).map(RunId::key));
+        logged.extend(self.edit_logs()?.0.iter().flat_map(LogMetadata::keys).map(|(key, _)| key));
         let (listed, manifest) = (self.refresh()?, self.manifest()?);
         let (mut runs, mut points) = (0, 0);
         for index in 0..pack.pack().row_group_count() as u32 {

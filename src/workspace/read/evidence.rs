@@ -170,7 +170,7 @@ impl Shared {
         let mut reach = reach;
         if let Some(torn) = reach.as_mut().filter(|reach| claim.alive && reach.torn_by_stop) {
             // A frame may have been half written.
-            let again = self.read_log(&name).ok().flatten().map(|view| Reach::of(&view));
+            let again = self.read_log(&name).ok().flatten().map(|view| Reach::of(view.metadata()));
             *torn = again.unwrap_or(Reach { torn_by_stop: false, ..*torn });
         }
         if reach.is_some_and(|reach| !self.tail_is_there(claim, &name, reach)) {
@@ -197,7 +197,7 @@ impl Shared {
             Err(error) if error.kind() != ErrorKind::NotFound => true,
             _ => {
                 let view = self.read_log(name);
-                !matches!(view, Ok(Some(view)) if !view.log().ended)
+                !matches!(view, Ok(Some(view)) if !view.log().at.has_ended())
             }
         }
     }

@@ -2,8 +2,9 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::base::ids::{ExperimentId, RunId, RunKey};
+use crate::base::ids::{ExperimentId, RunKey};
 use crate::error::Result;
+use crate::run::log_metadata::LogMetadata;
 use crate::workspace::state::packs::PackSet;
 use crate::workspace::state::shared::Shared;
 
@@ -25,8 +26,8 @@ impl Known {
         // Logs before packs.
         let (names, unlisted) = workspace.all_log_names()?;
         let mut logged: FxHashSet<RunKey> = names.iter().filter_map(|name| name.run()).collect();
-        let (edits, unreadable) = workspace.edit_log_views()?;
-        logged.extend(edits.iter().flat_map(|image| image.runs().map(RunId::key).chain(image.claimed())));
+        let (edits, unreadable) = workspace.edit_logs()?;
+        logged.extend(edits.iter().flat_map(LogMetadata::mentioned));
         let packs = workspace.refresh()?;
         packs.check()?;
         let unclear = !unlisted.is_empty() || !unreadable.is_empty() || !packs.broken().is_empty();

@@ -16,8 +16,11 @@ use crate::base::summary::RunSummary;
 use crate::error::of_one_file;
 use crate::error::{Error, Result};
 use crate::folder::paths::LogName;
+use crate::log::follower::Next;
+use crate::run::log_metadata::LogMetadata;
 use crate::run::log_summary::LogSummary;
 use crate::run::snapshot::{RunPart, StatsPart, summarise};
+use crate::workspace::read::logs::or_report;
 use crate::workspace::read::parts::{named, surviving};
 use crate::workspace::state::ledgers::{Reach, Reaches};
 use crate::workspace::state::packs::PackSet;
@@ -29,8 +32,8 @@ pub(crate) enum Followed {
     Whole(Arc<LogSummary>),
     /// Nothing: compaction removed it, or it has no frame yet.
     Gone,
-    /// It must be read in full.
-    Unclear,
+    /// It is damaged or torn, so its points must be read in full: its metadata, or why it cannot be read.
+    Unclear(Result<LogMetadata>),
 }
 
 /// Where a run is in logs: the log, its number there, and its stamp.
@@ -43,8 +46,10 @@ pub(crate) struct Live {
     pub(crate) runs: BTreeMap<RunKey, LogMentions>,
     /// Runs with a log that must be read in full.
     pub(crate) unclear: BTreeSet<RunKey>,
-    /// Whether an edit log must be read in full; it may mention any run.
-    pub(crate) unclear_edits: bool,
+    /// Edit logs that are damaged or torn.
+    pub(crate) unclear_edits: Vec<LogMetadata>,
+    /// Why edit logs cannot be read; they may mention any run.
+    pub(crate) unread_edits: Vec<Error>,
     /// Why folders of logs could not be listed.
     pub(crate) unlisted: Vec<Error>,
     /// The lengths of logs with a summary.
@@ -55,17 +60,23 @@ impl Live {
     fn add(&mut self, name: &LogName, followed: Followed) {
         match followed {
             Followed::Whole(summary) => {
-                self.reaches.insert(name.writer, Reach::of_summary(&summary));
+                self.reaches.insert(name.writer, Reach::of(summary.metadata()));
                 for (run, number, stamp) in summary.runs() {
                     self.runs.entry(run).or_default().push((Arc::clone(&summary), number, stamp));
                 }
             }
             Followed::Gone => {}
-            Followed::Unclear => match name.run() {
-                Some(run) => _ = self.unclear.insert(run),
-                None => self.unclear_edits = true,
+            Followed::Unclear(metadata) => match (name.run(), metadata) {
+                (Some(run), _) => _ = self.unclear.insert(run),
+                (None, Ok(metadata)) => self.unclear_edits.push(metadata),
+                (None, Err(error)) => self.unread_edits.push(error),
             },
         }
+    }
+
+    /// Whether an edit log is damaged or torn, or cannot be read.
+    pub(crate) fn has_unclear_edits(&self) -> bool {
+        !self.unclear_edits.is_empty() || !self.unread_edits.is_empty()
     }
 }
 
@@ -93,10 +104,12 @@ impl Shared {
         let slot = self.inner.live.lock().slot(name);
         let mut cached = slot.lock();
         if let Some(mut summary) = cached.take() {
-            let before = summary.weight();
+            let before = summary.metadata().weight();
             match LogSummary::follow(&mut summary, &*self.inner.storage, &name.log(), &name.tail()) {
-                Ok(true) => {
-                    if summary.weight() == before || self.inner.live.lock().weigh(name, summary.weight()) {
+                Ok(Next::Later | Next::Ended) => {
+                    if summary.metadata().weight() == before
+                        || self.inner.live.lock().weigh(name, summary.metadata().weight())
+                    {
                         *cached = Some(Arc::clone(&summary));
                     }
                     return Ok(Followed::Whole(summary));
@@ -105,7 +118,9 @@ impl Shared {
                     self.inner.live.lock().forget(name);
                     return Ok(Followed::Gone);
                 }
-                Ok(false) => _ = self.inner.live.lock().weigh(name, 0),
+                // What was followed still counts; the rest is perhaps being written.
+                Ok(Next::Torn) => *cached = Some(summary),
+                Ok(Next::Damaged | Next::Anew) => _ = self.inner.live.lock().weigh(name, 0),
                 Err(error) => {
                     of_one_file(error)?;
                     self.inner.live.lock().weigh(name, 0);
@@ -118,18 +133,40 @@ impl Shared {
                 self.inner.live.lock().forget(name);
                 return Ok(Followed::Gone);
             }
-            Err(error) => return of_one_file(error).map(|_| Followed::Unclear),
+            Err(error) => return of_one_file(error).map(|error| Followed::Unclear(Err(error))),
         };
         match LogSummary::of(&view).map(|summary| summary.map(Arc::new)) {
             Ok(Some(summary)) => {
-                if self.inner.live.lock().weigh(name, summary.weight()) {
+                if self.inner.live.lock().weigh(name, summary.metadata().weight()) {
                     *cached = Some(Arc::clone(&summary));
                 }
                 Ok(Followed::Whole(summary))
             }
-            Ok(None) => Ok(Followed::Unclear),
-            Err(error) => of_one_file(error).map(|_| Followed::Unclear),
+            Ok(None) => Ok(Followed::Unclear(Ok(view.metadata().clone()))),
+            Err(error) => of_one_file(error).map(|_| Followed::Unclear(Ok(view.metadata().clone()))),
         }
+    }
+
+    /// The metadata of an edit log as it is now; `None` if compaction removed it. Reads what was appended since the
+    /// last call, and nothing once it has ended.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::NewerFormat`], [`Error::Io`].
+    pub(crate) fn edit_log_metadata(&self, name: &LogName) -> Result<Option<LogMetadata>> {
+        match self.follow_log(name)? {
+            Followed::Whole(summary) => Ok(Some(summary.metadata().clone())),
+            Followed::Gone => Ok(None),
+            Followed::Unclear(metadata) => metadata.map(Some),
+        }
+    }
+
+    /// All readable edit logs, and the errors of the others, which may mention any run.
+    pub(crate) fn edit_logs(&self) -> Result<(Vec<LogMetadata>, Vec<Error>)> {
+        let (mut logs, mut unread) = (Vec::new(), Vec::new());
+        for name in or_report(self.edit_log_names(), &mut unread)? {
+            logs.extend(or_report(self.edit_log_metadata(&name), &mut unread)?);
+        }
+        Ok((logs, unread))
     }
 
     /// Drops the summary of a removed log.
@@ -158,7 +195,7 @@ impl Shared {
         let packs = self.refresh()?;
         packs.check()?;
         let lacking = !self.lacking(&claims, &live.reaches, |_| false, &packs).is_empty();
-        if lacking || live.unclear_edits || !live.unclear.is_empty() || !packs.broken().is_empty() {
+        if lacking || live.has_unclear_edits() || !live.unclear.is_empty() || !packs.broken().is_empty() {
             return self.summary_around(id);
         }
         let mentions = live.runs.remove(&id.key()).unwrap_or_default();

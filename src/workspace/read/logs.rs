@@ -1,7 +1,6 @@
 //! Finding and reading the logs of a workspace.
 
 use std::io::ErrorKind;
-use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
 
@@ -9,12 +8,11 @@ use crate::base::ids::{RunId, RunKey, WriterId};
 use crate::error::{Error, Result, of_one_file};
 use crate::folder::making::{Maker, holder_of};
 use crate::folder::paths::{self, LogName};
+use crate::log::follower::{Depth, Unbegun, why_unbegun};
 use crate::log::frame;
-use crate::log::reader::{Depth, Unbegun, why_unbegun};
 use crate::run::log_view::{Known, LogView};
 use crate::run::snapshot::RunPart;
 use crate::storage::{File, Storage};
-use crate::workspace::read::log_metadata::metadata_part;
 use crate::workspace::state::known_logs::ReadLogs;
 use crate::workspace::state::ledgers::{Reach, Reaches};
 use crate::workspace::state::shared::Shared;
@@ -77,7 +75,7 @@ impl Shared {
             self.inner.read_logs.lock().forget(name);
             view = read(None);
         }
-        let mut view = match view {
+        let view = match view {
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
                 return Ok(None);
             }
@@ -85,11 +83,11 @@ impl Shared {
             Err(Error::Corrupt { .. }) if is_unbegun(&*self.inner.storage, name)? => return Ok(None),
             other => other?,
         };
-        if view.log().start.writer != name.writer {
+        if view.log().at.start().writer != name.writer {
             return Err(Error::corrupt(&name.log(), 0, "the log names another writer; was the file renamed?"));
         }
-        let long = view.log().end >= ReadLogs::LONG;
-        if let Some(known) = long.then(|| view.take_known()).flatten() {
+        let long = view.log().at.end() >= ReadLogs::LONG;
+        if let Some(known) = long.then(|| view.known()).flatten() {
             let gone = self.inner.read_logs.lock().note(name, known);
             drop(gone);
         } else if view.damage().next().is_some() {
@@ -109,33 +107,6 @@ impl Shared {
         Ok(names.iter().any(|name| self.is_free(name).is_ok_and(|free| !free)))
     }
 
-    /// All readable edit logs, and the errors of the others, which may mention any run.
-    pub(crate) fn edit_log_views(&self) -> Result<(Vec<Arc<LogView>>, Vec<Error>)> {
-        let (mut views, mut unreadable) = (Vec::new(), Vec::new());
-        let names = or_report(self.edit_log_names(), &mut unreadable)?;
-        let mut logs = self.inner.edit_logs.lock();
-        logs.known.retain(|name, _| names.contains(name));
-        for name in names {
-            let len = self.inner.storage.open_read(&name.log()).and_then(|file| file.len()).unwrap_or(0);
-            if let Some((known, view)) = logs.known.get(&name)
-                && *known == len
-            {
-                views.push(Arc::clone(view));
-                continue;
-            }
-            match self.read_log(&name) {
-                Ok(Some(view)) => {
-                    let view = Arc::new(view);
-                    logs.known.insert(name, (len, Arc::clone(&view)));
-                    views.push(view);
-                }
-                Ok(None) => {}
-                Err(error) => unreadable.push(of_one_file(error)?),
-            }
-        }
-        Ok((views, unreadable))
-    }
-
     /// Whether nobody but this writer can have changed a run since this manifest number: no other log exists, no edits,
     /// and packs are the same. Costs two listings, an open per edit log and a failing open.
     pub(crate) fn alone(&self, id: &RunId, writer: WriterId, manifest_number: u64) -> Result<bool> {
@@ -143,7 +114,7 @@ impl Shared {
             let mut others = names.iter().any(|name| name.writer != writer);
             for name in self.edit_log_names()?.iter().filter(|name| name.writer != writer) {
                 let metadata = self.edit_log_metadata(name)?;
-                others |= metadata.is_some_and(|log| !log.damage().is_empty() || log.mentions(id));
+                others |= metadata.is_some_and(|log| !log.is_whole() || log.mentions(id));
             }
             Ok(others)
         });
@@ -166,8 +137,8 @@ impl Shared {
         for name in or_report(self.run_log_names(key), &mut damage)? {
             match self.read_log(&name) {
                 Ok(Some(view)) => {
-                    reaches.insert(name.writer, Reach::of(&view));
-                    damage.extend(damage_of(&view));
+                    reaches.insert(name.writer, Reach::of(view.metadata()));
+                    damage.extend(view.metadata().damage(view.path()));
                     parts.extend(part_of_key(&view, key));
                 }
                 Ok(None) => {}
@@ -178,9 +149,9 @@ impl Shared {
         for name in or_report(self.edit_log_names(), &mut damage)? {
             match self.edit_log_metadata(&name) {
                 Ok(Some(log)) => {
-                    reaches.insert(name.writer, log.reach());
-                    damage.extend(log.damage());
-                    parts.extend(log.states_of_key(key).into_iter().map(metadata_part));
+                    reaches.insert(name.writer, Reach::of(&log));
+                    damage.extend(log.damage(&name.log()));
+                    parts.extend(log.states_of_key(key).map(|state| RunPart::new(state, Vec::new())));
                 }
                 Ok(None) => {}
                 Err(error) => damage.push(of_one_file(error)?),
@@ -190,35 +161,24 @@ impl Shared {
     }
 }
 
-/// A folder's contents; if only that folder cannot be listed, nothing, and its error in `unread`.
-fn or_report<T>(listed: Result<Vec<T>>, unread: &mut Vec<Error>) -> Result<Vec<T>> {
-    listed.or_else(|error| {
+/// What was read; if only one file or folder cannot be read, nothing, and its error in `unread`.
+pub(super) fn or_report<T: Default>(read: Result<T>, unread: &mut Vec<Error>) -> Result<T> {
+    read.or_else(|error| {
         unread.push(of_one_file(error)?);
-        Ok(Vec::new())
+        Ok(T::default())
     })
-}
-
-/// The damage of a log.
-fn damage_of(view: &LogView) -> impl Iterator<Item = Error> {
-    view.damage().map(|bad| Error::corrupt(view.path(), bad.offset, bad.what))
 }
 
 /// A log's part of a run.
 pub(crate) fn part_of(view: &LogView, id: &RunId) -> Option<RunPart> {
-    view.run(id).map(|run| part_of_number(view, run))
+    let run = view.metadata().number(id)?;
+    let parts = view.parts(run).map(|(key, part)| (key.to_owned(), part)).collect();
+    Some(RunPart::new(view.metadata().state(run)?, parts))
 }
 
 /// A log's parts of the runs with a key.
 fn part_of_key(view: &LogView, key: RunKey) -> impl Iterator<Item = RunPart> {
-    view.runs().filter(move |id| id.key() == key).filter_map(|id| part_of(view, id))
-}
-
-fn part_of_number(view: &LogView, run: u32) -> RunPart {
-    let state = view.state(run);
-    let mut parts = Some(view.parts(run).map(|(key, part)| (key.to_owned(), part)).collect());
-    // The first coverage is that of the points.
-    let series = state.coverage.iter().map(|&own| (own, parts.take().unwrap_or_default())).collect();
-    RunPart { state, series }
+    view.metadata().ids().filter(move |id| id.key() == key).filter_map(|id| part_of(view, id))
 }
 
 /// Whether a log with a bad first frame is what a power loss may leave of one that was never synced: its name and that

@@ -1,6 +1,6 @@
 //! Reading: finding logs and runs again, searching them, and following them as they change.
 //!
-//! [`logs`] reads logs, `log_metadata` their metadata, with the summaries that [`live`] keeps; [`evidence`] finds
+//! [`logs`] reads logs, and [`live`] keeps summaries of them; [`evidence`] finds
 //! missing ones. [`search`] and its result [`found`] use the indexes; [`keys`] lists keys, [`usage`] counts, [`follow`]
 //! delivers changes. [`copies`] finds points that two sources have.
 
@@ -11,7 +11,6 @@ pub mod found;
 pub mod keys;
 pub mod known;
 pub mod live;
-pub mod log_metadata;
 pub mod logs;
 pub mod parts;
 pub mod report;

@@ -18,6 +18,7 @@ use crate::index::bitmap::Bitmap;
 use crate::index::layout::run;
 use crate::index::packed::Places;
 use crate::index::part::IndexPart;
+use crate::run::log_metadata::LogMetadata;
 use crate::run::snapshot::{RunSnapshot, summary_of};
 use crate::run::state::RunState;
 use crate::search::execute::Deletions;
@@ -157,16 +158,13 @@ impl Shared {
         // Logs before packs: what leaves a log meanwhile is in a pack that is read later.
         let claims = self.claims(false)?;
         let live = self.live()?;
-        let (edits, unreadable_edits) = if live.unclear_edits { self.edit_log_views()? } else { Default::default() };
         let packs = self.refresh()?;
         packs.check()?;
         let mut unreadable = self.damage()?;
-        unreadable.extend(live.unlisted.iter().chain(&unreadable_edits).map(Error::to_string));
+        unreadable.extend(live.unlisted.iter().chain(&live.unread_edits).map(Error::to_string));
         // Runs that are read in full report this themselves.
-        let reported = |name: &LogName| match name.run() {
-            Some(run) => live.unclear_edits || live.unclear.contains(&run),
-            None => live.unclear_edits,
-        };
+        let unclear_edits = live.has_unclear_edits();
+        let reported = |name: &LogName| unclear_edits || name.run().is_some_and(|run| live.unclear.contains(&run));
         let lacking = self.lacking(&claims, &live.reaches, reported, &packs);
         unreadable.extend(lacking.iter().map(|(_, error)| error.to_string()));
         let scattered = self.scattered(&packs);
@@ -175,7 +173,8 @@ impl Shared {
         let mut over: BTreeMap<RunKey, LogMentions> = of_packs.collect();
         over.extend(live.runs);
         over.extend(live.unclear.iter().map(|&key| (key, Vec::new())));
-        edits.iter().flat_map(|view| view.runs()).for_each(|id| _ = over.entry(id.key()).or_default());
+        let edited = live.unclear_edits.iter().flat_map(LogMetadata::keys);
+        edited.for_each(|(key, _)| _ = over.entry(key).or_default());
 
         let mut parts = Vec::with_capacity(packs.packs().len() + 3);
         for (&id, pack) in packs.packs() {
@@ -191,7 +190,7 @@ impl Shared {
         }
 
         // Damaged runs are read in full, and reported, each time.
-        let all_unclear = live.unclear_edits || !packs.broken().is_empty();
+        let all_unclear = unclear_edits || !packs.broken().is_empty();
         let mut unclear: BTreeSet<RunKey> = if all_unclear { over.keys().copied().collect() } else { live.unclear };
         let clear = over.iter().filter(|(key, _)| !unclear.contains(key));
         let stamps = clear.map(|(&key, logs)| (key, logs.iter().map(|&(.., stamp)| stamp).collect())).collect();

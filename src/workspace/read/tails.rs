@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 use crate::folder::paths::LogName;
-use crate::log::buffers::{begun_within, buffers, read_tail};
-use crate::log::reader::Depth;
+use crate::log::buffers::{begun_within, buffers, read_tail, verified};
+use crate::log::follower::Depth;
 use crate::log::slot::{Check, SLOT_LEN, Slot};
 use crate::run::log_view::LogView;
 use crate::workspace::read::report::{Damage, PAUSE, Report, may_look};
@@ -35,10 +35,10 @@ impl Shared {
         let tail = read_tail(&*file).map_err(Error::io("read", &path))?;
         // The writer may have gone on since: read the log again, after the tail.
         let later = LogView::read(&*self.inner.storage, &name.log(), &path, Depth::Recent, None)?;
-        let (check, buffer_slots) = (Check::new(name.writer), later.log().start.buffer_slots);
+        let (check, buffer_slots) = (Check::new(name.writer), later.log().at.start().buffer_slots);
         let mut generations = later.log().generations(view.log());
         // A generation after a damaged one starts where that one should have ended.
-        let from = later.log().slots_from;
+        let from = later.log().read.slots_from;
         let known = |generations: &[u64], bytes: &[u8; SLOT_LEN], index: usize| {
             let slot = Slot::from_bytes(bytes);
             slot == Slot::default()
@@ -84,13 +84,7 @@ impl Shared {
 
 /// The number of points of the newest generation at the start of a buffer.
 fn newest_points(slots: &[[u8; SLOT_LEN]], generations: &[u64], check: Check) -> usize {
-    let points = |&generation: &u64| {
-        (generation..)
-            .zip(slots)
-            .take_while(|(sequence, bytes)| Slot::from_bytes(bytes).verifies(check, *sequence))
-            .count()
-    };
-    let begun = generations.iter().map(|generation| (generation, points(generation))).filter(|(_, points)| *points > 0);
+    let begun = generations.iter().map(|&from| (from, verified(slots, check, from))).filter(|(_, points)| *points > 0);
     begun.max().map_or(0, |(_, points)| points)
 }
 

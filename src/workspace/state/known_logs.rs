@@ -1,17 +1,11 @@
-//! Logs as last read: edit logs whole, of long logs the known prefix.
+//! Known prefixes of long logs, within bounds of files and memory.
 
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
 use crate::folder::paths::LogName;
-use crate::run::log_view::{Known, LogView};
-
-/// Edit logs as last read, by name and length. They have no tail, so the same length means no change.
-#[derive(Debug, Default)]
-pub struct EditLogs {
-    pub(crate) known: FxHashMap<LogName, (u64, Arc<LogView>)>,
-}
+use crate::run::log_view::Known;
 
 /// Known prefixes of long logs, so that only the new part of an open run is read again.
 #[derive(Debug, Default)]

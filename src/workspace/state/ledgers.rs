@@ -10,8 +10,7 @@ use crate::base::ids::{RunKey, WriterId};
 use crate::error::Error;
 use crate::folder::paths::{self, LogName};
 use crate::log::ledger::Entry;
-use crate::run::log_summary::LogSummary;
-use crate::run::log_view::LogView;
+use crate::run::log_metadata::LogMetadata;
 
 /// The ledgers as last read.
 #[derive(Default)]
@@ -90,14 +89,9 @@ pub(crate) struct Reach {
 }
 
 impl Reach {
-    pub(crate) fn of(view: &LogView) -> Self {
-        let log = view.log();
-        Self { end: log.end, points: log.sequence_end(), ended: log.ended, torn_by_stop: log.torn_by_stop }
-    }
-
-    pub(crate) fn of_summary(summary: &LogSummary) -> Self {
-        let (end, points, ended) = summary.reach();
-        Self { end, points, ended, torn_by_stop: false }
+    pub(crate) fn of(log: &LogMetadata) -> Self {
+        let at = log.at();
+        Self { end: at.end(), points: at.points(), ended: at.has_ended(), torn_by_stop: log.is_torn_by_stop() }
     }
 }
 

@@ -14,8 +14,6 @@ pub(crate) enum Rank {
     Edits,
     /// Rows of runs outside of packs: held while missing ones are made.
     Overlay,
-    /// Edit logs as last read: held while they are read.
-    EditLogs,
     /// The summary of one log: held while the log is followed.
     Summary,
     /// The table of summaries.

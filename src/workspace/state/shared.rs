@@ -18,7 +18,7 @@ use crate::storage::Storage;
 use crate::workspace::state::actor;
 use crate::workspace::state::indexes::Indexes;
 use crate::workspace::state::known_durable::Durable;
-use crate::workspace::state::known_logs::{EditLogs, ReadLogs};
+use crate::workspace::state::known_logs::ReadLogs;
 use crate::workspace::state::ledgers::Ledgers;
 use crate::workspace::state::overlay::Overlay;
 use crate::workspace::state::packs::PackSet;
@@ -45,7 +45,6 @@ pub(crate) struct Inner {
     pub(crate) catalog: Ranked<Journal<Catalog>>,
     pub(crate) registry: Ranked<Journal<Registry>>,
     pub(crate) packs: Ranked<PackSet>,
-    pub(crate) edit_logs: Ranked<EditLogs>,
     pub(crate) read_logs: Ranked<ReadLogs>,
     /// This handle's edit log, created by the first edit.
     pub(crate) edits: Ranked<Option<Session>>,
@@ -87,7 +86,6 @@ impl Shared {
             catalog: ranks.lock(Rank::Catalog, catalog),
             registry: ranks.lock(Rank::Registry, registry),
             packs: ranks.lock(Rank::Packs, PackSet::default()),
-            edit_logs: ranks.lock(Rank::EditLogs, EditLogs::default()),
             read_logs: ranks.lock(Rank::ReadLogs, ReadLogs::default()),
             edits: ranks.lock(Rank::Edits, None),
             writers: ranks.lock(Rank::Writers, Vec::new()),

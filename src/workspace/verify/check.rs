@@ -11,8 +11,9 @@ use crate::journal::catalog::Catalog;
 use crate::journal::chain::{Journal, State};
 use crate::journal::manifest::Manifest;
 use crate::journal::registry::Registry;
+use crate::log::follower::{Depth, Next};
 use crate::log::ledger::LINE_LEN;
-use crate::log::reader::{BadSpan, Depth, read_on};
+use crate::log::walk::BadSpan;
 use crate::run::log_view::LogView;
 use crate::segment::pack::Pack;
 use crate::segment::reader::{RowGroup, Source};
@@ -77,7 +78,7 @@ impl Shared {
         for claim in claims {
             let name = claim.name(&self.inner.root);
             match self.read_log(&name) {
-                Ok(Some(view)) => _ = reaches.insert(name.writer, Reach::of(&view)),
+                Ok(Some(view)) => _ = reaches.insert(name.writer, Reach::of(view.metadata())),
                 Ok(None) => {}
                 // Reported when it was verified.
                 Err(error) => _ = unread.insert(of_one_file(error).map(|_| name.log())?),
@@ -282,38 +283,26 @@ impl Shared {
             }
             Ok(view) => view,
         };
-        if view.log().start.writer != name.writer {
+        if view.log().at.start().writer != name.writer {
             report.add(
                 Error::corrupt(&path, 0, "the log of another writer"),
                 0,
                 "everything that this writer logged",
             )?;
         }
-        let runs: Vec<String> = view.runs().map(|id| id.to_string()).collect();
+        let runs: Vec<String> = view.metadata().ids().map(|id| id.to_string()).collect();
         // Damage may have taken all run names.
         let of = if runs.is_empty() { run_of(name) } else { runs.join(", ") };
-        for BadSpan { offset, len, what, .. } in view.damage() {
-            let cost = format!("what one call, or one row group of points, logged to run {of}");
-            report.damage.push(Damage {
-                file: path.clone(),
-                offset: *offset,
-                length: *len,
-                what: (*what).to_owned(),
-                cost,
-            });
-        }
+        let damage = |&BadSpan { offset, len, what, .. }: &BadSpan, cost: &str| {
+            let (file, what, cost) = (path.clone(), what.to_owned(), cost.to_owned());
+            Damage { file, offset, length: len, what, cost }
+        };
+        let cost = format!("what one call, or one row group of points, logged to run {of}");
+        report.damage.extend(view.damage().map(|span| damage(span, &cost)));
         // Without a power loss a torn end is damage, and reported through the ledger.
-        let torn = view.log().torn.as_ref().filter(|_| !(alive && view.log().torn_by_stop));
-        if let Some(BadSpan { offset, len, what, .. }) = torn {
-            let cost = format!("what was logged last to run {of}, without having been synced");
-            report.torn.push(Damage {
-                file: path.clone(),
-                offset: *offset,
-                length: *len,
-                what: (*what).to_owned(),
-                cost,
-            });
-        }
+        let torn = view.log().read.torn.as_ref().filter(|_| !(alive && view.log().read.torn_by_stop));
+        let cost = format!("what was logged last to run {of}, without having been synced");
+        report.torn.extend(torn.map(|span| damage(span, &cost)));
         for group in view.groups() {
             self.check_row_group(group, &runs, report)?;
         }
@@ -326,15 +315,16 @@ impl Shared {
         let read = || LogView::read(&*self.inner.storage, &name.log(), &name.tail(), Depth::All, None);
         let mut view = read()?;
         let mut looked = 0;
-        while let Some(torn) = view.log().torn.clone() {
-            if view.log().ended || self.is_free(name).unwrap_or(looked > 0) || !may_look(looked, looks) {
+        while view.log().read.torn.is_some() {
+            if self.is_free(name).unwrap_or(looked > 0) || !may_look(looked, looks) {
                 break;
             }
             looked += 1;
             std::thread::sleep(PAUSE);
             let path = name.log();
             let file = self.inner.storage.open_read(&path).map_err(Error::io("open", &path))?;
-            if read_on(&*file, &path, name.writer, torn.offset)?.is_some() {
+            let mut at = view.log().at.clone();
+            if at.read(&*file, &path, &[], Depth::Recent)?.next != Next::Torn {
                 view = read()?;
             }
         }

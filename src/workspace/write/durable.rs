@@ -155,7 +155,7 @@ impl Shared {
         let view = if ended.is_some() { None } else { self.read_log(name).ok().flatten() };
         let synced = claim.map_or(0, Claim::synced_len);
         if let Some(log) = &log {
-            let framed = view.as_ref().map_or(0, |view| view.log().end);
+            let framed = view.as_ref().map_or(0, |view| view.log().at.end());
             let end = if free { u64::MAX } else { framed };
             sync_again(&**log, synced, end).map_err(Error::io("sync", &name.log()))?;
         }
@@ -168,11 +168,11 @@ impl Shared {
             done.folders.extend(name.run().and(name.dir.parent()).map(Path::to_owned));
         }
         if free {
-            let reach = ended.or_else(|| view.as_ref().map(|view| (view.log().end, view.log().sequence_end())));
+            let reach = ended.or_else(|| view.as_ref().map(|view| (view.log().at.end(), view.log().sequence_end())));
             let reach = claim.and_then(|claim| reach.map(|(len, points)| (claim, len, points)));
             done.logs.push((name.clone(), reach));
         }
-        let in_tail = |view: &LogView| !free && !view.log().slots.is_empty() && view.damage().next().is_none();
+        let in_tail = |view: &LogView| !free && !view.log().read.slots.is_empty() && view.damage().next().is_none();
         Ok(view.filter(in_tail).and_then(|view| part_of(&view, id)))
     }
 

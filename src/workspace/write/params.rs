@@ -26,12 +26,12 @@ use crate::base::ids::{RunId, WriterId};
 use crate::error::{Error, Result};
 use crate::folder::paths::{self, LogName};
 use crate::log::record::Record;
+use crate::run::log_metadata::LogMetadata;
 use crate::run::pack::pack_runs;
 use crate::run::session::Session;
-use crate::run::snapshot::RunSnapshot;
+use crate::run::snapshot::{RunPart, RunSnapshot};
 use crate::run::state::RunState;
 use crate::workspace::read::known::Known;
-use crate::workspace::read::log_metadata::{LogMetadata, metadata_part};
 use crate::workspace::read::parts::merge;
 use crate::workspace::state::shared::Shared;
 use crate::workspace::write::edits::{Editor, conflict};
@@ -353,25 +353,26 @@ impl Shared {
         unrelated: &Unrelated,
     ) -> Result<Look> {
         let (mut parts, mut rivals) = (Vec::new(), Vec::new());
+        let of_state = |state: RunState| RunPart::new(state, Vec::new());
         let edits = unrelated.forgive(self.edit_log_names()).map_err(unread)?;
         let names = self.run_log_names(id.key()).map_err(unread)?.into_iter().chain(edits);
         for name in names.filter(|name| name.writer != writer) {
             let read = || match name.run() {
-                Some(_) => self.log_metadata(&name).map_err(unread),
+                Some(_) => Ok(self.read_log(&name).map_err(unread)?.map(|view| view.metadata().clone())),
                 None => unrelated.forgive(self.edit_log_metadata(&name)).map_err(unread),
             };
             let Some(mut log) = read()? else { continue };
             let mut against = rival(&name, &log, id, wanted);
-            if against.is_some() && (log.has_ended() || self.is_free(&name).unwrap_or(false)) {
+            if against.is_some() && (log.at().has_ended() || self.is_free(&name).unwrap_or(false)) {
                 // Values it set before it died count; its claims can never become values.
                 let Some(last) = read()? else { continue };
                 (log, against) = (last, None);
             }
-            if let Some(error) = log.damage().into_iter().next() {
+            if let Some(error) = log.damage(&name.log()).next() {
                 return Err(error);
             }
             rivals.extend(against);
-            parts.extend(log.state(id).map(metadata_part));
+            parts.extend(log.state_of(id).map(of_state));
         }
         // Packs last: what left a log by now is in a pack.
         let manifest = {
@@ -386,9 +387,8 @@ impl Shared {
         }
         for (pack, place) in packs.find(id.key()) {
             let group = pack.group(place.group)?;
-            parts.extend(
-                group.states().get(place.run as usize).filter(|state| state.id == *id).cloned().map(metadata_part),
-            );
+            let state = group.states().get(place.run as usize).filter(|state| state.id == *id);
+            parts.extend(state.cloned().map(of_state));
         }
         let state = merge(parts, self.inner.manifest.lock().state()).map(|run| run.state().clone());
         Ok(Look { state, rival: rivals.into_iter().min_by_key(|rival: &Rival| rival.writer), manifest })

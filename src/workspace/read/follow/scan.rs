@@ -9,6 +9,8 @@ use crate::base::ids::{ExperimentId, RunKey, WriterId};
 use crate::error::{Entity, Error, Result};
 use crate::folder::paths::{self, LogName};
 use crate::journal::manifest::Manifest;
+use crate::log::follower::Follower as LogFollower;
+use crate::run::log_metadata::LogMetadata;
 use crate::run::state::{Coverage, RunState};
 use crate::workspace::read::follow::look::{Known, metadata_hash};
 use crate::workspace::read::follow::{Changes, Follower};
@@ -110,13 +112,12 @@ impl Follower {
                 let of_edits = name.run().is_none();
                 let runs = summary.runs().filter(|(key, ..)| of_edits && self.is_chosen(*key));
                 let stamps = runs.map(|(key, _, stamp)| (key, stamp)).collect();
-                Some(Watched::Live { reach: summary.reach(), relayed: summary.is_relayed(), stamps })
+                Some(Watched::Live { reach: reach_of(summary.metadata().at()), relayed: summary.is_relayed(), stamps })
             }
             Followed::Gone => None,
-            Followed::Unclear if name.run().is_some() => Some(Watched::Unclear(FxHashSet::default())),
-            Followed::Unclear => {
-                let (views, _) = self.workspace.edit_log_views()?;
-                let runs = views.iter().flat_map(|view| view.runs()).map(|id| id.key());
+            Followed::Unclear(metadata) => {
+                let of_edits = metadata.ok().filter(|_| name.run().is_none());
+                let runs = of_edits.iter().flat_map(LogMetadata::keys).map(|(key, _)| key);
                 Some(Watched::Unclear(runs.filter(|&key| self.is_chosen(key)).collect()))
             }
         })
@@ -335,6 +336,11 @@ impl Follower {
             mentioned.contains(key) || !state_in(packs, *key).is_some_and(|state| known.is_within(&state))
         });
     }
+}
+
+/// What [`Watched::Live`] tells of a log.
+fn reach_of(at: &LogFollower) -> (u64, u64, bool) {
+    (at.end(), at.points(), at.has_ended())
 }
 
 /// A run's state in packs, with the coverage of every copy; `None` if it is in none, or cannot be read.
