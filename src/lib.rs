@@ -142,7 +142,7 @@ pub mod query {
             Aggregate, Clause, Comparison, DatasetField, Expr, MetricName, Number, NumberTest, Statistic,
             TextAttribute, TextTest, TimeAttribute,
         },
-        execute::{Query, View},
+        execute::{Conventions, Query, UriTemplate, View},
         like::Like,
         order::{OrderBy, OrderKey},
         runs::{parse_filter, parse_name, parse_order_by},

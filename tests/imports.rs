@@ -150,7 +150,7 @@ fn a_changed_source_takes_the_place_of_what_it_was() {
 }
 
 #[test]
-fn an_import_says_what_it_changes_of_a_run_and_may_only_look() {
+fn an_import_says_what_it_changes_of_a_run_and_may_preview() {
     let dir = tempfile::tempdir().unwrap();
     let workspace = Workspace::open_or_create_with(dir.path(), Options::default()).unwrap();
     let first =

@@ -17,6 +17,7 @@ mod life;
 mod losses;
 mod maintenance;
 mod oracle;
+mod pages;
 mod params;
 mod processes;
 mod pull;

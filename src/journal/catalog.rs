@@ -325,7 +325,7 @@ impl Catalog {
     }
 }
 
-/// Rejects a tag that exceeds MLflow's limits.
+/// Rejects a tag that exceeds the limits.
 ///
 /// # Errors
 /// [`Error::Invalid`].

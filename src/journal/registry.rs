@@ -148,10 +148,10 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// All of them, in MLflow's order.
+    /// All of them, in order of rank.
     pub const ALL: [Self; 4] = [Self::None, Self::Staging, Self::Production, Self::Archived];
 
-    /// MLflow's name of the stage.
+    /// The stage's name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -166,14 +166,12 @@ impl Stage {
 impl std::str::FromStr for Stage {
     type Err = Error;
 
-    /// Parses MLflow's name of a stage, ignoring case.
+    /// Parses a stage's name, ignoring case.
     fn from_str(word: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|stage| stage.as_str().eq_ignore_ascii_case(word)).ok_or_else(|| {
-            let why = format!(
-                "Invalid Model Version stage: {word}. Value must be one of None, Staging, Production, Archived."
-            );
-            Error::invalid("stage", why)
-        })
+        Self::ALL
+            .into_iter()
+            .find(|stage| stage.as_str().eq_ignore_ascii_case(word))
+            .ok_or_else(|| Error::invalid("stage", format!("{word:?} is none of None, Staging, Production, Archived")))
     }
 }
 
@@ -437,7 +435,7 @@ impl Model {
         self.aliases.retain(|_, number| versions.contains_key(number));
     }
 
-    /// The greatest version of each stage, in order of the stages' first versions (MLflow's order).
+    /// The greatest version of each stage, in order of the stages' first versions.
     pub fn latest(&self) -> impl Iterator<Item = (u64, &Version)> {
         let mut stages: Vec<Stage> = Vec::new();
         for version in self.versions.values() {

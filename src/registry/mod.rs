@@ -14,7 +14,7 @@ pub(crate) mod store;
 pub use crate::journal::registry::{Gone, Model, Registry, Stage, Version};
 #[doc(inline)]
 pub use {
-    adopt::AdoptedModel,
+    adopt::{AdoptedModel, ModelImport},
     pull::PulledModels,
     store::{Found, FoundVersion, ModelVersion, NewVersion, RegisteredModel, Store},
 };

@@ -65,7 +65,7 @@ pub struct Sorting<A> {
 /// Parses a filter; `None` for the empty text, which keeps everything. O(length).
 ///
 /// # Errors
-/// The place, what stands there and what would be right. A text of white space only is refused, as in MLflow.
+/// The place, what stands there and what would be right. A text of white space only is refused.
 pub fn parse_tree<A: Copy>(dialect: &Dialect<A>, text: &str) -> Parsed<Option<Tree<A>>> {
     if text.is_empty() {
         return Ok(None);
@@ -290,7 +290,7 @@ impl<'t, 'a, A: Copy> Parser<'t, 'a, A> {
     }
 
     /// What the tokens of a name name. It is split at its first dot: the entity before it, the key after it; without a
-    /// dot it is an attribute (MLflow's rule).
+    /// dot it is an attribute.
     fn named(&mut self, tokens: &[Token<'a>]) -> Parsed<(Field<A>, Rules)> {
         let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else {
             return Err(self.refuse_next(Reason::Name(self.names())));

@@ -17,6 +17,7 @@ pub use calls::model_search::{LoggedModelSearch, ModelOrder};
 pub use calls::models::CreateLoggedModel;
 pub use calls::registered::CreateModelVersion;
 pub use calls::runs::{CreateRun, UpdateRun};
+pub use handle::places::SERVED_ARTIFACTS;
 pub use handle::store::{Tracking, TrackingOptions};
 pub use values::entities::*;
 pub use values::error::{Code, Fault, Result};

@@ -484,21 +484,21 @@ impl Workspace {
 
 /// Taking in.
 impl Workspace {
-    /// Adopts an experiment of a source; see the module. With `may_place_default` the default experiment also takes the
+    /// Adopts an experiment of a source; see the module. With `relocate_default` the default experiment also takes the
     /// source's location and times, which is right as long as it has no runs. A change costs some syncs.
     ///
     /// # Errors
     /// [`crate::Error::Invalid`] for a blank or too long name, [`crate::Error::Io`].
-    pub fn adopt(&self, theirs: &ExperimentImport, may_place_default: bool) -> Result<AdoptedExperiment> {
-        self.shared.adopt(theirs, may_place_default, false)
+    pub fn adopt_experiment(&self, theirs: &ExperimentImport, relocate_default: bool) -> Result<AdoptedExperiment> {
+        self.shared.adopt_experiment(theirs, relocate_default, false)
     }
 
-    /// What [`Self::adopt`] would do; changes nothing. A new experiment would get another id if its own is not free.
+    /// What [`Self::adopt_experiment`] would do; changes nothing. A new experiment would get another id if its own is not free.
     ///
     /// # Errors
-    /// As [`Self::adopt`].
-    pub fn look_at_adoption(&self, theirs: &ExperimentImport, may_place_default: bool) -> Result<AdoptedExperiment> {
-        self.shared.adopt(theirs, may_place_default, true)
+    /// As [`Self::adopt_experiment`].
+    pub fn preview_experiment(&self, theirs: &ExperimentImport, relocate_default: bool) -> Result<AdoptedExperiment> {
+        self.shared.adopt_experiment(theirs, relocate_default, true)
     }
 
     /// Copies what `source` has and this workspace lacks: runs of every kind with everything they logged, their

@@ -62,7 +62,7 @@ impl Tracking {
         let created = self.inner.workspace.experiments().create_with(catalog::NewExperiment {
             id: None,
             name: new.name.clone(),
-            artifact_location: self.kept_place(location),
+            artifact_location: self.stored_location(location),
             tags: new.tags.iter().cloned().collect(),
         });
         match created {

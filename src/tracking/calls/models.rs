@@ -265,7 +265,7 @@ impl Tracking {
             creation_timestamp: created,
             last_updated_timestamp: field("updated").and_then(|time| time.parse().ok()).unwrap_or(created),
             artifact_uri: match row.items.get(&index_key(ARTIFACT_URI, "")) {
-                Some(uri) => self.told_place(uri.clone()),
+                Some(uri) => self.shown_location(uri.clone()),
                 None => below(&below(&below(&root, "models"), row.run_id.as_str()), "artifacts"),
             },
             status: field("status").and_then(|status| status.parse().ok()).unwrap_or(LoggedModelStatus::Unspecified),

@@ -124,13 +124,13 @@ impl From<Error> for Fault {
             | Error::ParamClaimed { .. }
             | Error::LogRemoved { .. } => Code::StoreFailed,
         };
-        let (message, detail) = (told(&error), error.to_string());
+        let (message, detail) = (client_message(&error), error.to_string());
         Self { code, detail: Some(detail).filter(|detail| *detail != message), message }
     }
 }
 
 /// The message for clients: the error's, without the workspace's path.
-pub(crate) fn told(error: &Error) -> String {
+pub(crate) fn client_message(error: &Error) -> String {
     match error {
         Error::Io { operation, path, source } => {
             let file = inner(path);

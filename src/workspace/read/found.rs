@@ -154,7 +154,7 @@ impl Found {
                 literals.insert(literal.clone());
             }
         }
-        let context = Context { literals, roots: &self.query.artifact_roots };
+        let context = Context { literals, conventions: &self.query.conventions };
         self.read(|hits| {
             let mut all = vec![vec![Cell::Missing; hits.rows.len()]; columns.len()];
             for (part, ordinals, places) in hits.by_part() {

@@ -261,7 +261,7 @@ impl Shared {
             if let Some(known) = self.experiments().by_name(&theirs.name)? {
                 return Ok(known);
             }
-            match self.adopt_experiment(theirs) {
+            match self.take_experiment(theirs) {
                 // Another process created it: find it now.
                 Err(Error::AlreadyExists { .. }) | Ok(()) => {}
                 Err(error) => return Err(error),

@@ -19,7 +19,7 @@ impl Shared {
     }
 
     /// Adopts an experiment of another workspace unchanged.
-    pub(crate) fn adopt_experiment(&self, theirs: &Experiment) -> Result<()> {
+    pub(crate) fn take_experiment(&self, theirs: &Experiment) -> Result<()> {
         self.change_catalog(|catalog| {
             catalog.check_name(&theirs.name)?;
             if catalog.experiments.contains_key(&theirs.id) {
