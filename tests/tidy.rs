@@ -33,7 +33,7 @@ const LONGER_FUNCTIONS: [(&str, &str); 19] = [
 ];
 
 /// Which layers a layer of `src` may import, beside itself. What is not named here is forbidden.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 16] = [
     ("error", &[]),
     ("base", &["error"]),
     ("options", &[]),
@@ -53,6 +53,7 @@ const LAYERS: [(&str, &[&str]); 15] = [
             "journal",
         ],
     ),
+    ("arrow", &["error", "base", "index", "run", "workspace"]),
     ("registry", &["error", "base", "options", "storage", "folder", "journal", "workspace"]),
     (
         "tracking",

@@ -14,12 +14,12 @@ pub struct Registry {
     /// By name.
     pub models: BTreeMap<String, Model>,
     /// Deleted models, by [`Model::id`].
-    pub gone: BTreeMap<u128, Gone>,
+    pub deleted: BTreeMap<u128, DeletedModel>,
 }
 
 /// A deleted model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gone {
+pub struct DeletedModel {
     /// Its name.
     pub name: String,
     /// All versions known then, deleted ones included, by number and creation time. Others, created elsewhere
@@ -39,7 +39,7 @@ pub enum Known<'a> {
     /// It exists here under this name.
     Here(&'a str, &'a Model),
     /// It was deleted here.
-    Gone(&'a Gone),
+    Deleted(&'a DeletedModel),
 }
 
 /// The ids that copies of a model may have, in order: each next one is used if those before are deleted.
@@ -71,7 +71,7 @@ pub struct Model {
     /// Deleted versions.
     pub deleted_versions: BTreeMap<u64, DeletedVersion>,
     /// How often each of its fields was changed.
-    pub changes: Changes,
+    pub changes: ChangeCounts,
 }
 
 /// A deleted version.
@@ -85,7 +85,7 @@ pub struct DeletedVersion {
 
 /// How often fields were changed, see [`Field`]. Copies in two workspaces converge by that: the value changed more
 /// often wins, of equal counts the greater. No clock is involved.
-pub(crate) type Changes = BTreeMap<Field, u64>;
+pub(crate) type ChangeCounts = BTreeMap<Field, u64>;
 
 /// A field of a model or version. The order of variants is the format.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -130,7 +130,7 @@ pub struct Version {
     /// Who moved it to its stage; empty if nobody did.
     pub stage_by: String,
     /// How often each of its fields was changed.
-    pub changes: Changes,
+    pub changes: ChangeCounts,
 }
 
 /// The stage of a version. The order of variants is the format.
@@ -292,7 +292,7 @@ pub enum Change {
         /// Models as they are now, by name.
         models: BTreeMap<String, Model>,
         /// Models that are deleted, all of them.
-        gone: BTreeMap<u128, Gone>,
+        deleted: BTreeMap<u128, DeletedModel>,
     },
 }
 
@@ -321,7 +321,7 @@ impl Registry {
     pub(crate) fn passing_over(&self, numbers: u64) -> Change {
         let mut models = self.models.clone();
         models.values_mut().for_each(|model| model.last_number = model.last_number.saturating_add(numbers));
-        Change::Merge { unused: Vec::new(), models, gone: self.gone.clone() }
+        Change::Merge { unused: Vec::new(), models, deleted: self.deleted.clone() }
     }
 }
 
@@ -340,15 +340,15 @@ impl State for Registry {
             Change::Delete { name, at_ms, by } => {
                 if let Some(model) = self.models.remove(name) {
                     let mut versions: BTreeSet<(u64, i64)> = model.known_versions().collect();
-                    versions.extend(self.gone.get(&model.id).iter().flat_map(|gone| &gone.versions));
-                    let gone = Gone { name: name.clone(), versions, at_ms: *at_ms, by: by.clone() };
-                    self.gone.insert(model.id, gone);
+                    versions.extend(self.deleted.get(&model.id).iter().flat_map(|gone| &gone.versions));
+                    let gone = DeletedModel { name: name.clone(), versions, at_ms: *at_ms, by: by.clone() };
+                    self.deleted.insert(model.id, gone);
                 }
             }
-            Change::Merge { unused, models, gone } => {
+            Change::Merge { unused, models, deleted } => {
                 unused.iter().for_each(|name| _ = self.models.remove(name));
                 self.models.extend(models.iter().map(|(name, model)| (name.clone(), model.clone())));
-                self.gone.clone_from(gone);
+                self.deleted.clone_from(deleted);
             }
             Change::Rename { name, new_name, at_ms } => {
                 if let Some(mut model) = self.models.remove(name) {
@@ -448,7 +448,7 @@ impl Model {
     }
 }
 
-fn count(changes: &mut Changes, field: Field) {
+fn count(changes: &mut ChangeCounts, field: Field) {
     let times = changes.entry(field).or_default();
     *times = times.saturating_add(1);
 }
@@ -464,7 +464,7 @@ impl Registry {
     /// The id of a new model: the same wherever the same model is imported, and never that of one that exists or was
     /// deleted here.
     fn free_id(&self, name: &str, created_ms: i64) -> u128 {
-        let taken = |id: &u128| self.gone.contains_key(id) || self.models.values().any(|model| model.id == *id);
+        let taken = |id: &u128| self.deleted.contains_key(id) || self.models.values().any(|model| model.id == *id);
         ids(name, created_ms).find(|id| !taken(id)).unwrap_or_default()
     }
 
@@ -477,8 +477,8 @@ impl Registry {
             if let Some((name, model)) = here {
                 return Known::Here(name, model);
             }
-            match self.gone.get(&id) {
-                Some(gone) => known = Known::Gone(gone),
+            match self.deleted.get(&id) {
+                Some(gone) => known = Known::Deleted(gone),
                 None => break,
             }
         }

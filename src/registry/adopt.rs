@@ -80,18 +80,18 @@ impl Workspace {
                 Known::Here(own_name, own) => Some((own_name, own)),
                 // One that was created here has another id, and still is the one of this name: its time of creation
                 // tells below.
-                Known::New | Known::Gone(_) => {
+                Known::New | Known::Deleted(_) => {
                     registry.models.get_key_value(name).map(|(name, own)| (name.as_str(), own))
                 }
             };
             let (name, after) = match known {
-                None if !revive && matches!(registry.known(name, theirs.created_ms), Known::Gone(_)) => {
+                None if !revive && matches!(registry.known(name, theirs.created_ms), Known::Deleted(_)) => {
                     done.is_deleted = true;
                     return Ok(Vec::new());
                 }
                 None => {
                     done.is_new = true;
-                    done.is_revived = matches!(registry.known(name, theirs.created_ms), Known::Gone(_));
+                    done.is_revived = matches!(registry.known(name, theirs.created_ms), Known::Deleted(_));
                     done.versions_added = theirs.versions.len() as u64;
                     (name, theirs.clone())
                 }
@@ -187,7 +187,7 @@ fn updated_version(own: &Version, theirs: &Version, own_storage: &str) -> Versio
 mod tests {
     use super::*;
     use crate::journal::registry::Stage;
-    use crate::registry::store::Store;
+    use crate::registry::store::ModelRegistry;
 
     fn model() -> Model {
         let version = |number: u64| Version {
@@ -225,8 +225,8 @@ mod tests {
         assert_eq!(kept, Model { id: kept.id, ..model() });
         assert!(!adopt(&workspace, &model(), false).is_changed);
 
-        let store = Store::new(&workspace);
-        store.tag_model("net", "own", Some("x")).unwrap();
+        let store = ModelRegistry::new(&workspace);
+        store.set_model_tag("net", "own", Some("x")).unwrap();
         let mut later = model();
         later.aliases.insert("best".into(), 2);
         later.versions.get_mut(&1).unwrap().stage = Stage::Production;
@@ -253,17 +253,17 @@ mod tests {
         let other = Model { created_ms: 51, ..model() };
         let done = adopt(&workspace, &other, false);
         assert!(done.is_other && !done.is_changed);
-        Store::new(&workspace).delete_version("net", 1).unwrap();
+        ModelRegistry::new(&workspace).delete_version("net", 1).unwrap();
         let done = adopt(&workspace, &model(), false);
         assert_eq!((done.versions_left_out, done.is_changed), (vec![1], false));
-        assert!(Store::new(&workspace).model("net").unwrap().aliases.is_empty(), "its alias stays away too");
+        assert!(ModelRegistry::new(&workspace).model("net").unwrap().aliases.is_empty(), "its alias stays away too");
     }
 
     #[test]
     fn a_deleted_model_stays_deleted_until_it_is_asked_for() {
         let dir = tempfile::tempdir().unwrap();
         let workspace = Workspace::open_or_create(dir.path()).unwrap();
-        let store = Store::new(&workspace);
+        let store = ModelRegistry::new(&workspace);
         let adopt = |theirs: &Model, revive| adopt(&workspace, theirs, revive);
         for round in 0..2 {
             assert!(adopt(&model(), true).is_new, "{round}");
@@ -286,7 +286,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let workspace = Workspace::open_or_create(dir.path()).unwrap();
         adopt(&workspace, &model(), false);
-        let store = Store::new(&workspace);
+        let store = ModelRegistry::new(&workspace);
         store.rename_model("net", "vision").unwrap();
         let mut later = model();
         later.tags.insert("t".into(), "2".into());

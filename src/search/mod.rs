@@ -2,8 +2,8 @@
 //!
 //! The path of a filter: `lexer` → [`parser`] and `comparison`, which take names and operators from a [`dialect`] and
 //! return a [`refusal`] on errors → [`runs`] → [`ast`] → `filter` (sets of runs, part by part) → `rank` (order, the
-//! best k) → [`execute`] (pages) → [`table`] (cells and profiles of columns). [`order`] defines orders, [`like`] matches
-//! LIKE patterns.
+//! best k) → [`execute`] (pages) → [`table`] (cells and profiles of columns). [`order`] defines orders, [`like`]
+//! matches LIKE patterns.
 
 pub mod ast;
 pub(crate) mod column;

@@ -11,7 +11,7 @@ mod language;
 mod values;
 
 pub use calls::batch::Batch;
-pub use calls::experiments::{ExperimentSearch, NewExperiment};
+pub use calls::experiments::{CreateExperiment, ExperimentSearch};
 pub use calls::listing::{FoundRuns, ListedRun, RunSearch};
 pub use calls::model_search::{LoggedModelSearch, ModelOrder};
 pub use calls::models::CreateLoggedModel;

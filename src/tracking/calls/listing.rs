@@ -16,7 +16,7 @@ use crate::tracking::values::entities::{
 };
 use crate::tracking::values::error::Result;
 use crate::tracking::values::validate::{self, RESULTS_MAX};
-use crate::workspace::read::found::Found;
+use crate::workspace::read::found::SearchResult;
 
 /// Which runs to find.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ impl Default for RunSearch {
 /// A page of runs.
 #[derive(Debug)]
 pub struct FoundRuns {
-    list: Option<Found>,
+    list: Option<SearchResult>,
     roots: BTreeMap<ExperimentId, String>,
     /// How many come before the next page, if there is one.
     pub next_offset: Option<usize>,
@@ -119,7 +119,7 @@ impl Tracking {
     /// # Errors
     /// `DATA_LOSS` where bytes do not verify.
     pub fn rows<'a>(&self, page: &'a FoundRuns) -> Result<Vec<ListedRun<'a>>> {
-        let rows = page.list.as_ref().map(Found::rows).transpose()?.unwrap_or_default();
+        let rows = page.list.as_ref().map(SearchResult::rows).transpose()?.unwrap_or_default();
         Ok(rows.into_iter().map(|row| self.listed(row, &page.roots)).collect())
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{Entity, Error};
 use crate::journal::registry::Stage;
-use crate::registry::store::{ModelVersion, NewVersion, RegisteredModel, Store};
+use crate::registry::store::{ModelRegistry, ModelVersion, NewVersion, RegisteredModel};
 use crate::tracking::handle::store::Tracking;
 use crate::tracking::language::messages::python_text;
 use crate::tracking::language::registry_search::{self, PROMPT_TAG};
@@ -53,8 +53,8 @@ fn taken(name: &str, known_is_prompt: bool, new_is_prompt: bool) -> String {
         return format!("{} (name={name}) already exists.", kind(new_is_prompt));
     }
     format!(
-        "Tried to create a {} with name {}, but the name is already taken by a {}. MLflow does not allow creating a model and \
-         a prompt with the same name.",
+        "Tried to create a {} with name {}, but the name is already taken by a {}. MLflow does not allow creating a \
+         model and a prompt with the same name.",
         kind(new_is_prompt).to_lowercase(),
         python_text(name),
         kind(known_is_prompt).to_lowercase()
@@ -62,8 +62,8 @@ fn taken(name: &str, known_is_prompt: bool, new_is_prompt: bool) -> String {
 }
 
 impl Tracking {
-    fn registry(&self) -> Store<'_> {
-        Store::new(&self.acting)
+    fn registry(&self) -> ModelRegistry<'_> {
+        ModelRegistry::new(&self.acting)
     }
 
     /// Registers a model.
@@ -114,7 +114,7 @@ impl Tracking {
     /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_PARAMETER_VALUE`.
     pub fn update_registered_model(&self, name: &str, description: &str) -> Result<RegisteredModel> {
         check_name(name, "name")?;
-        Ok(self.shown_registered_model(self.registry().describe_model(name, description)?))
+        Ok(self.shown_registered_model(self.registry().set_model_description(name, description)?))
     }
 
     /// Permanently deletes a registered model with all its versions.
@@ -168,7 +168,7 @@ impl Tracking {
     pub fn set_registered_model_tag(&self, name: &str, key: &str, value: &str) -> Result<()> {
         check_name(name, "name")?;
         check_tag(key, value)?;
-        Ok(self.registry().tag_model(name, key, Some(value))?)
+        Ok(self.registry().set_model_tag(name, key, Some(value))?)
     }
 
     /// Removes a tag of a registered model; nothing happens where there is none.
@@ -178,7 +178,7 @@ impl Tracking {
     pub fn delete_registered_model_tag(&self, name: &str, key: &str) -> Result<()> {
         check_name(name, "name")?;
         validate::check_key("key", key)?;
-        Ok(self.registry().tag_model(name, key, None)?)
+        Ok(self.registry().set_model_tag(name, key, None)?)
     }
 
     /// Makes an alias name a version; it names no other then.
@@ -313,7 +313,7 @@ impl Tracking {
     /// As [`Self::get_model_version`].
     pub fn update_model_version(&self, name: &str, version: &str, description: &str) -> Result<ModelVersion> {
         check_name(name, "name")?;
-        Ok(self.shown_version(self.registry().describe_version(name, number(name, version)?, description)?))
+        Ok(self.shown_version(self.registry().set_version_description(name, number(name, version)?, description)?))
     }
 
     /// Deletes a version. Its number never comes back while the model lives.
@@ -340,13 +340,14 @@ impl Tracking {
         let target = stage(to)?;
         if archive_existing_versions && !matches!(target, Stage::Staging | Stage::Production) {
             let why = format!(
-                "Model version transition cannot archive existing model versions because '{to}' is not an Active stage. \
-                 Valid stages are ['Staging', 'Production']"
+                "Model version transition cannot archive existing model versions because '{to}' is not an Active \
+                 stage. Valid stages are ['Staging', 'Production']"
             );
             return Err(Fault::new(Code::InternalError, why));
         }
         check_name(name, "name")?;
-        let moved = self.registry().move_version(name, number(name, version)?, target, archive_existing_versions)?;
+        let moved =
+            self.registry().set_version_stage(name, number(name, version)?, target, archive_existing_versions)?;
         Ok(self.shown_version(moved))
     }
 
@@ -384,7 +385,7 @@ impl Tracking {
     pub fn set_model_version_tag(&self, name: &str, version: &str, key: &str, value: &str) -> Result<()> {
         check_name(name, "name")?;
         check_tag(key, value)?;
-        Ok(self.registry().tag_version(name, number(name, version)?, key, Some(value))?)
+        Ok(self.registry().set_version_tag(name, number(name, version)?, key, Some(value))?)
     }
 
     /// Removes a tag of a version; nothing happens where there is none.
@@ -394,7 +395,7 @@ impl Tracking {
     pub fn delete_model_version_tag(&self, name: &str, version: &str, key: &str) -> Result<()> {
         check_name(name, "name")?;
         validate::check_key("key", key)?;
-        Ok(self.registry().tag_version(name, number(name, version)?, key, None)?)
+        Ok(self.registry().set_version_tag(name, number(name, version)?, key, None)?)
     }
 }
 

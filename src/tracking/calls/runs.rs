@@ -231,7 +231,7 @@ impl Tracking {
 
 /// MLflow's message for a write to a run that is deleted, itself or with its experiment.
 pub(crate) fn not_active(fault: Fault, id: &RunId) -> Fault {
-    if fault.message.ends_with("Current state is deleted.") {
+    if fault.of_deleted {
         return Fault::invalid(format!("The run {id} must be in the 'active' state. Current state is deleted."));
     }
     fault

@@ -1,8 +1,8 @@
 //! Locations of files: stored in a form that is true for everybody, shown in the form that the caller can reach.
 //!
 //! A server's clients reach a workspace's own folder of artifacts as `mlflow-artifacts:/`, and a process that opens the
-//! workspace itself by its path. Both may ask for one run. So locations in that folder are stored in the first form, and
-//! the second is made of it. If the folder moves, its new path is shown.
+//! workspace itself by its path. Both may ask for one run. So locations in that folder are stored in the first form,
+//! and the second is made of it. If the folder moves, its new path is shown.
 
 use crate::registry::store::{ModelVersion, RegisteredModel};
 use crate::tracking::handle::store::{Tracking, below};

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use stepwell::registry::{Gone, Model, Registry, Version};
+use stepwell::registry::{DeletedModel, Model, Registry, Version};
 
 use crate::context::Context;
 use crate::failure::{Answer, Failure, Outcome};
@@ -45,7 +45,7 @@ fn time(ms: i64) -> String {
 fn list(context: &Context, registry: &Registry, all: bool) -> Outcome {
     if context.json {
         let mut models: Vec<Value> = registry.models.iter().map(|(name, model)| shape(name, model, all)).collect();
-        models.extend(registry.gone.values().filter(|_| all).map(shape_gone));
+        models.extend(registry.deleted.values().filter(|_| all).map(shape_deleted));
         output::json(&models)?;
         return Ok(Answer::Done);
     }
@@ -72,16 +72,16 @@ fn list(context: &Context, registry: &Registry, all: bool) -> Outcome {
         row.extend(all.then(String::new));
         rows.add_row(row);
     }
-    for gone in registry.gone.values().filter(|_| all) {
+    for gone in registry.deleted.values().filter(|_| all) {
         let by = if gone.by.is_empty() { "(nobody said)".to_owned() } else { escape(&gone.by) };
         let versions = count(gone.versions.len() as u64);
         rows.add_row([escape(&gone.name), versions, String::new(), String::new(), time(gone.at_ms), String::new(), by]);
     }
     let mut text = format!("{rows}\n");
-    if registry.models.is_empty() && (registry.gone.is_empty() || !all) {
+    if registry.models.is_empty() && (registry.deleted.is_empty() || !all) {
         text = "no model is registered\n".to_owned();
     }
-    let gone = registry.gone.len() as u64;
+    let gone = registry.deleted.len() as u64;
     if gone > 0 && !all {
         text += &format!("{} not listed; --all lists all\n", plural(gone, "deleted model is", "deleted models are"));
     }
@@ -111,12 +111,13 @@ fn aliases_of(model: &Model, number: u64) -> impl Iterator<Item = &String> {
 
 fn show(context: &Context, registry: &Registry, name: &str, all: bool) -> Outcome {
     let Some(model) = registry.models.get(name) else {
-        let gone = registry.gone.values().filter(|gone| all && gone.name == name).map(shape_gone).collect::<Vec<_>>();
+        let gone =
+            registry.deleted.values().filter(|gone| all && gone.name == name).map(shape_deleted).collect::<Vec<_>>();
         if !gone.is_empty() && context.json {
             output::json(&gone)?;
             return Ok(Answer::Done);
         }
-        let was = registry.gone.values().any(|gone| gone.name == name);
+        let was = registry.deleted.values().any(|gone| gone.name == name);
         let otherwise =
             if was { "it was deleted; `stepwell models --all` says by whom" } else { "`stepwell models` lists them" };
         let hint = hint(name, registry.models.keys().map(String::as_str), otherwise);
@@ -226,7 +227,7 @@ fn shape(name: &str, model: &Model, all: bool) -> Value {
     shape
 }
 
-fn shape_gone(gone: &Gone) -> Value {
+fn shape_deleted(gone: &DeletedModel) -> Value {
     json!({
         "name": gone.name,
         "deleted": true,

@@ -6,7 +6,7 @@ mod said;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use stepwell::import::{Importer, Offered, Refusal, RunImport};
+use stepwell::import::{AddOutcome, Importer, RefusalReason, RunImport};
 use stepwell::items::{IMPORTED_FROM, IMPORTED_PART, LOGGED_MODEL};
 use stepwell::registry::ModelImport;
 use stepwell::tracking::SERVED_ARTIFACTS;
@@ -131,9 +131,9 @@ impl<'a> Importing<'a> {
     pub(crate) fn finish(self, report: &mut Report) -> Outcome<Counts> {
         let mut elsewhere = Counts::default();
         if let Some((_, importer)) = self.target.filter(|_| !self.dry_run) {
-            for found in importer.finish_counting()? {
+            for found in importer.finish()? {
                 let what = if found.kind == LOGGED_MODEL { Kind::LoggedModel } else { Kind::Run };
-                elsewhere.add(what, u64::from(found.run));
+                elsewhere.add(what, u64::from(found.is_new));
                 elsewhere.add(Kind::Series, found.series);
                 elsewhere.add(Kind::Point, found.points);
             }
@@ -403,13 +403,13 @@ impl Importing<'_> {
         let own = std::iter::once(first.clone()).chain(again).filter(|id| !given_before.contains(id));
         let all = given_before.iter().cloned().map(|id| (id, true)).chain(own.map(|id| (id, false)));
         // The first run that the source is not, and why; and the first of these that is the source's own.
-        let (mut other, mut its_own) = (None::<(RunId, Refusal)>, None::<(RunId, Refusal)>);
+        let (mut other, mut its_own) = (None::<(RunId, RefusalReason)>, None::<(RunId, RefusalReason)>);
         let mut is_gone = false;
         for (id, was_given) in all {
             if id == first && overwritten.is_some() {
                 let why = "another log was at this place, which begins otherwise".to_owned();
-                its_own.get_or_insert((id.clone(), Refusal::Changed(why.clone())));
-                other.get_or_insert((id, Refusal::Changed(why)));
+                its_own.get_or_insert((id.clone(), RefusalReason::Changed(why.clone())));
+                other.get_or_insert((id, RefusalReason::Changed(why)));
                 continue;
             }
             let may_be_new = !was_given
@@ -434,18 +434,18 @@ impl Importing<'_> {
             run.items.truncate(items);
             let item = origin.as_deref().and_then(|origin| self.origins.item(origin, &id));
             run.items.extend(item.clone());
-            let refusal = match self.target()?.1.offer(run) {
-                Ok(Offered::Taken(added)) => {
+            let refusal = match self.target()?.1.try_add(run) {
+                Ok(AddOutcome::Added(added)) => {
                     self.origins.stored(&id, item, false);
                     self.parts.entry(id.clone()).or_default().extend(part.clone());
                     let mut done = taken(of_files, what, &counts, &added, &id, its_own.as_ref(), self.dry_run);
-                    if let Some((other, _)) = other.filter(|_| its_own.is_none() && added.run) {
+                    if let Some((other, _)) = other.filter(|_| its_own.is_none() && added.is_new) {
                         let alike = "which has an equal path below what was named, and begins alike";
                         done.notes.push(format!("run {id} is not run {other} of another source, {alike}"));
                     }
                     return Ok(done);
                 }
-                Ok(Offered::Refused(back, refusal)) => {
+                Ok(AddOutcome::Refused(back, refusal)) => {
                     run = *back;
                     refusal
                 }
@@ -453,10 +453,10 @@ impl Importing<'_> {
                 Err(error @ Error::Io { .. }) => return Err(error),
                 Err(error) => return Ok(refused(error.to_string())),
             };
-            is_gone |= refusal == Refusal::Deleted;
+            is_gone |= refusal == RefusalReason::Deleted;
             let is_own = own_id
                 || was_given
-                || refusal == Refusal::Deleted
+                || refusal == RefusalReason::Deleted
                 || origin.is_none() && !self.origins.has_source(&workspace, &id)?;
             if is_own {
                 its_own.get_or_insert_with(|| (id.clone(), refusal.clone()));
@@ -465,7 +465,7 @@ impl Importing<'_> {
         }
         let Some((id, refusal)) = its_own.or(other) else { return Ok(refused("it has no id that is free".to_owned())) };
         if self.changed != Changed::Replace {
-            let why = if is_gone { why(&Refusal::Deleted) } else { why(&refusal) };
+            let why = if is_gone { why(&RefusalReason::Deleted) } else { why(&refusal) };
             let ways = "--replace puts it in the place of that run, --as-new imports it as another one";
             return Ok(refused(format!("{why}; {ways}")));
         }

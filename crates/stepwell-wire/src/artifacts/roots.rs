@@ -57,8 +57,8 @@ impl Roots {
             return Ok((Arc::clone(store), base.join(&ArtifactPath::new(path)?)?));
         }
         Err(Fault::invalid(
-            "This server does not serve the place of these artifacts, which the artifact_uri of their run or model names; a \
-             client that reaches that place itself can read them.",
+            "This server does not serve the place of these artifacts, which the artifact_uri of their run or model \
+             names; a client that reaches that place itself can read them.",
         ))
     }
 }
