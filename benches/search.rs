@@ -100,7 +100,8 @@ fn main() {
     let full_bytes = part.heap_bytes() - image.len();
     let each = |bytes: usize| bytes as f64 / count as f64;
     println!(
-        "{count} runs, {} found; bytes a run: image {:.0}; heap without image: opened {:.1}, searched {:.0}, listed {:.0}, all statistics {:.0}",
+        "{count} runs, {} found; bytes a run: image {:.0}; heap without image: opened {:.1}, searched {:.0}, listed \
+         {:.0}, all statistics {:.0}",
         page.total,
         each(image.len()),
         each(opened_bytes),

@@ -20,7 +20,7 @@ fn ingest(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("ingest");
     group.throughput(Throughput::Elements(mix.points() as u64)).sample_size(10).warm_up_time(Duration::from_secs(1));
     // Each form logs the whole mix to sealed bytes; the answer is verified once for each form.
-    let mut form = |name: &str, log: &dyn Fn(&mut stepwell::RunWriter, &[stepwell::Metric; 10])| {
+    let mut form = |name: &str, log: &dyn Fn(&mut stepwell::RunWriter, &[stepwell::MetricHandle; 10])| {
         let (_dir, store) = workspace();
         let (mut writer, id, metrics) = new_run(&store);
         log(&mut writer, &metrics);

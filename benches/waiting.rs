@@ -41,13 +41,13 @@ const CALLS_OF: [Call; 6] = [
         RunId::new(&id).unwrap()
     }),
     ("a run that is only words, and a param by an edit", |store, _| {
-        let id = store.create_light(ExperimentId::DEFAULT, NewRun::default(), &[]).unwrap();
+        let id = store.create_run_without_log(ExperimentId::DEFAULT, NewRun::default(), &[]).unwrap();
         store.edit_run(&id, &[RunEdit::Param("lr".into(), "0.1".into())]).unwrap();
         id
     }),
     ("the same by a handle opened for it", |store, _| {
         let store = Workspace::open(store.root()).unwrap();
-        let id = store.create_light(ExperimentId::DEFAULT, NewRun::default(), &[]).unwrap();
+        let id = store.create_run_without_log(ExperimentId::DEFAULT, NewRun::default(), &[]).unwrap();
         store.edit_run(&id, &[RunEdit::Param("lr".into(), "0.1".into())]).unwrap();
         id
     }),

@@ -52,7 +52,8 @@ fn main() -> Result<()> {
         run.log_metrics(STEPS, None, &[("final/accuracy", network.accuracy(&data))])?;
         run.finish(RunStatus::Finished)?;
         println!(
-            "{name:>5}: {STEPS} steps in {:.2} s; {points} points logged, {:.0} ns each (the clock's own cost included)",
+            "{name:>5}: {STEPS} steps in {:.2} s; {points} points logged, {:.0} ns each (the clock's own cost \
+             included)",
             took.as_secs_f64(),
             logging.as_nanos() as f64 / points as f64
         );

@@ -40,7 +40,10 @@ pub enum Error {
         why: String,
     },
     /// A newer Stepwell wrote this.
-    #[error("{path} has format version {found}, and this Stepwell reads up to {supported}; use a newer Stepwell", path = path.display())]
+    #[error(
+        "{path} has format version {found}, and this Stepwell reads up to {supported}; use a newer Stepwell",
+        path = path.display()
+    )]
     NewerFormat {
         /// The file.
         path: PathBuf,
@@ -95,8 +98,8 @@ pub enum Error {
     },
     /// Another writer claims the param and has neither set it nor retracted the claim. Nothing was changed.
     #[error(
-        "param {key:?} of run {run} is just being set by the writer of {log}; try again, and if that writer hangs, end its \
-         process; where locks cannot tell that it is gone, a compaction that takes over logs ends the claim",
+        "param {key:?} of run {run} is just being set by the writer of {log}; try again, and if that writer hangs, end \
+         its process; where locks cannot tell that it is gone, a compaction that takes over logs ends the claim",
         log = log.display()
     )]
     ParamClaimed {

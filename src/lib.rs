@@ -54,6 +54,8 @@
 //!
 //! # Features
 //!
+//! - `arrow` turns histories and search results into Arrow record batches: `Columns::to_record_batch`,
+//!   `HistoryChunks::record_batches`, `SearchResult::to_record_batch`.
 //! - `testing` adds a module of that name with a simulated disk that fails on demand, for testing programs that use
 //!   this library.
 //! - `internals` is for this repository's own fuzz targets and benchmarks. It exposes inner modules, whose names change
@@ -87,6 +89,9 @@ mod workspace;
 pub mod registry;
 pub mod tracking;
 
+#[cfg(feature = "arrow")]
+mod arrow;
+
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
@@ -109,7 +114,7 @@ pub use {
     base::stats::RunStatus,
     workspace::write::edits::RunEdit,
     workspace::write::runs::NewRun,
-    workspace::write::writer::{Metric, RunWriter},
+    workspace::write::writer::{MetricHandle, RunWriter},
 };
 
 // Reading.
@@ -117,13 +122,14 @@ pub use {
 pub use {
     base::stats::{Extreme, SeriesStats, StatPoint},
     base::summary::RunSummary,
+    run::chunks::HistoryChunks,
     run::downsample::Downsampled,
     run::salvage::Salvage,
     run::snapshot::{RunSnapshot, part_len},
     run::state::RunState,
     segment::pyramid::Bucket,
     workspace::read::follow::{Begin, Changes, Follow, Follower, NewPoints, RunChange, RunEvent},
-    workspace::read::found::Found,
+    workspace::read::found::SearchResult,
     workspace::read::keys::KeyKind,
 };
 
@@ -142,7 +148,7 @@ pub mod query {
             Aggregate, Clause, Comparison, DatasetField, Expr, MetricName, Number, NumberTest, Statistic,
             TextAttribute, TextTest, TimeAttribute,
         },
-        execute::{Query, View},
+        execute::{Conventions, Query, UriTemplate, View},
         like::Like,
         order::{OrderBy, OrderKey},
         runs::{parse_filter, parse_name, parse_order_by},
@@ -170,7 +176,9 @@ pub mod import {
     #[doc(inline)]
     pub use crate::workspace::{
         transfer::adopt::{AdoptedExperiment, ExperimentImport},
-        transfer::import::{Added, ChangedHere, Elsewhere, Importer, Offered, OtherParam, Refusal, RunImport},
+        transfer::import::{
+            AddOutcome, ConcurrentImport, ImportChanges, Importer, ParamConflict, RefusalReason, RunAdded, RunImport,
+        },
         transfer::pull::Pulled,
     };
 }
@@ -181,15 +189,15 @@ pub mod replication {
     pub use crate::log::record::Author;
     #[doc(inline)]
     pub use crate::run::{
-        bundle::{Bundle, Bundling, MEDIA_TYPE},
+        bundle::{Bundle, BundleBuilder, MEDIA_TYPE},
         parcel::Parcel,
     };
     #[doc(inline)]
     pub use crate::workspace::{
         transfer::position::Position,
-        transfer::receive::{Receiver, Taken},
+        transfer::receive::{Receipt, Receiver},
         transfer::ship::Shipment,
-        write::params::Refused,
+        write::params::RefusedParam,
     };
 }
 

@@ -18,8 +18,36 @@ fn sources(dir: &Path, out: &mut Vec<PathBuf>) {
     }
 }
 
+/// An exported name: its public module, itself, and the path that it is re-exported from.
+struct Export {
+    module: String,
+    name: String,
+    path: String,
+}
+
+/// The names in the tree of a `use`, with their paths.
+fn expand(tree: &str, path: &str, out: &mut Vec<(String, String)>) {
+    let tree = tree.trim();
+    if let Some((head, inner)) = tree.strip_suffix('}').and_then(|tree| tree.split_once('{')) {
+        let (mut depth, mut from) = (0, 0);
+        for (at, letter) in inner.char_indices().chain([(inner.len(), ',')]) {
+            match letter {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                ',' if depth == 0 => {
+                    expand(&inner[from..at], &format!("{path}{head}"), out);
+                    from = at + 1;
+                }
+                _ => {}
+            }
+        }
+    } else if let Some(name) = tree.rsplit("::").next().filter(|name| name.starts_with(char::is_alphanumeric)) {
+        out.push((name.to_owned(), format!("{path}{tree}")));
+    }
+}
+
 /// The names that a text re-exports, by the public module that they are in.
-fn exported(text: &str, within: &str, out: &mut BTreeMap<String, BTreeSet<String>>) {
+fn exported(text: &str, within: &str, out: &mut Vec<Export>) {
     let mut module = within.to_owned();
     let mut statement: Option<String> = None;
     for line in text.lines().map(str::trim).filter(|line| !line.starts_with("//")) {
@@ -35,15 +63,9 @@ fn exported(text: &str, within: &str, out: &mut BTreeMap<String, BTreeSet<String
         known.push_str(line);
         known.push(' ');
         if line.ends_with(';') {
-            for path in known.split(['{', '}', ',', ' ', ';']) {
-                let name = path.rsplit("::").next().unwrap_or_default();
-                if name.chars().next().is_some_and(char::is_alphanumeric) && !["pub", "use", "crate"].contains(&name) {
-                    // A path such as `a::b::{` ends in nothing; what is left are the names.
-                    if !path.ends_with("::") {
-                        out.entry(module.clone()).or_default().insert(name.to_owned());
-                    }
-                }
-            }
+            let mut names = Vec::new();
+            expand(known.trim().trim_start_matches("pub use ").trim_end_matches(';'), "", &mut names);
+            out.extend(names.into_iter().map(|(name, path)| Export { module: module.clone(), name, path }));
             statement = None;
         }
     }
@@ -65,19 +87,22 @@ fn signature(lines: &[&str], at: usize) -> String {
 /// What the API has, line by line.
 fn page() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut exports = Vec::new();
     for (file, module) in
         [("src/lib.rs", "stepwell"), ("src/registry/mod.rs", "registry"), ("src/tracking/mod.rs", "tracking")]
     {
-        exported(&std::fs::read_to_string(root.join(file)).unwrap(), module, &mut names);
+        exported(&std::fs::read_to_string(root.join(file)).unwrap(), module, &mut exports);
     }
-    let of_api: BTreeSet<&str> = names.values().flatten().map(String::as_str).collect();
+    let of_api: BTreeSet<&str> = exports.iter().map(|export| export.name.as_str()).collect();
     let mut files = Vec::new();
     sources(&root.join("src"), &mut files);
     files.sort();
-    let mut methods: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    // By name and file: types of one name are told apart by the files that define them.
+    let mut methods: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    let mut defined: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for file in &files {
         let text = std::fs::read_to_string(file).unwrap();
+        let file = file.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");
         let lines: Vec<&str> = text.lines().collect();
         let mut subject = String::new();
         for (at, line) in lines.iter().enumerate() {
@@ -94,11 +119,12 @@ fn page() -> String {
             let hidden =
                 at > 0 && (lines[at - 1].contains("feature = \"internals\"") || lines[at - 1].contains("doc(hidden)"));
             if line.starts_with("    pub fn ") && of_api.contains(subject.as_str()) && !hidden {
-                methods.entry(subject.clone()).or_default().insert(signature(&lines, at));
+                methods.entry((subject.clone(), file.clone())).or_default().insert(signature(&lines, at));
             }
             for kind in ["pub struct ", "pub enum ", "pub trait "] {
                 if let Some(rest) = line.strip_prefix(kind) {
                     let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                    defined.entry(name.clone()).or_default().insert(file.clone());
                     if of_api.contains(name.as_str()) && line.ends_with('{') {
                         let fields = lines[at + 1..].iter().take_while(|line| **line != "}");
                         let shown = |line: &&&str| {
@@ -115,7 +141,7 @@ fn page() -> String {
                             .collect();
                         for field in fields.filter(shown).filter(|field| !hidden.contains(field)) {
                             methods
-                                .entry(name.clone())
+                                .entry((name.clone(), file.clone()))
                                 .or_default()
                                 .insert(field.trim().trim_end_matches([',', '{']).trim().to_owned());
                         }
@@ -124,13 +150,26 @@ fn page() -> String {
             }
         }
     }
+    let mut names: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
+    for Export { module, name, path } in &exports {
+        let found = names.entry(module.clone()).or_default().entry(name.clone()).or_default();
+        let files = defined.get(name).into_iter().flatten();
+        // The file whose path has most of the words of the export's, and others that only have methods.
+        let words: Vec<&str> = path.split("::").collect();
+        let alike =
+            |file: &&String| words.iter().filter(|word| file.split(['/', '.']).any(|part| part == **word)).count();
+        let own = files.clone().max_by_key(alike);
+        let strange: Vec<&String> = files.filter(|file| Some(*file) != own).collect();
+        let of_name = methods.iter().filter(|((of, file), _)| of == name && !strange.contains(&file));
+        found.extend(of_name.flat_map(|(_, lines)| lines).cloned());
+    }
     let mut page = String::new();
     for (module, names) in &names {
         page += &format!("{module}\n");
-        for name in names {
+        for (name, lines) in names {
             page += &format!("    {name}\n");
-            for method in methods.get(name).into_iter().flatten() {
-                page += &format!("        {method}\n");
+            for line in lines {
+                page += &format!("        {line}\n");
             }
         }
     }

@@ -281,7 +281,7 @@ fn a_deleted_run_does_not_come_back() {
     assert_eq!([0, 1].map(|at| is_deleted(&sides[at], &id)), [Some(true); 2]);
     assert_eq!(sides[0].run(&id).unwrap().state().deletion_by(), "b");
     sides[0].maintenance().purge_run(&id).unwrap();
-    sides[1].edit_any_run(&id, &[RunEdit::Tag("later".into(), "word".into())]).unwrap();
+    sides[1].edit_run_even_deleted(&id, &[RunEdit::Tag("later".into(), "word".into())]).unwrap();
     let pulled = pull(&sides[1], &sides[0]);
     assert_eq!(pulled.removed, std::slice::from_ref(&id));
     both(&sides);

@@ -157,7 +157,7 @@ fn a_lost_last_entry_is_missed_and_costs_nothing() {
     compact(&workspace).unwrap();
     log(&workspace, "b");
     compact(&workspace).unwrap();
-    let registry = stepwell::registry::Store::new(&workspace);
+    let registry = stepwell::registry::ModelRegistry::new(&workspace);
     registry.create_model("m", "", Default::default()).unwrap();
     for folder in [paths::MANIFEST, paths::CATALOG, paths::REGISTRY] {
         for everything in [false, true] {
@@ -172,7 +172,7 @@ fn a_lost_last_entry_is_missed_and_costs_nothing() {
                 ["a", "b"].iter().for_each(|name| is_whole(&now, name));
                 if !everything {
                     assert!(now.experiments().by_name("vision").unwrap().is_some());
-                    assert!(stepwell::registry::Store::new(&now).model("m").is_ok());
+                    assert!(stepwell::registry::ModelRegistry::new(&now).model("m").is_ok());
                 }
                 let before = packs(&disk);
                 compact(&now).unwrap();
@@ -204,7 +204,7 @@ fn a_flipped_bit_in_a_last_entry_or_its_anchor_costs_nothing() {
             workspace.delete_run(&id("a")).unwrap();
             collect(&workspace);
             workspace.experiments().create("vision").unwrap();
-            stepwell::registry::Store::new(&workspace).create_model("m", "", Default::default()).unwrap();
+            stepwell::registry::ModelRegistry::new(&workspace).create_model("m", "", Default::default()).unwrap();
             drop(workspace);
             let last = entries(&disk, folder).pop().unwrap();
             let anchors = entries(&disk, paths::ANCHORS);
@@ -229,7 +229,7 @@ fn a_flipped_bit_in_a_last_entry_or_its_anchor_costs_nothing() {
             assert_eq!(now.damage().unwrap(), Vec::<String>::new(), "{what}");
             assert!(now.find_run(&id("a")).unwrap().is_none(), "{what}");
             assert!(now.experiments().by_name("vision").unwrap().is_some(), "{what}");
-            assert!(stepwell::registry::Store::new(&now).model("m").is_ok(), "{what}");
+            assert!(stepwell::registry::ModelRegistry::new(&now).model("m").is_ok(), "{what}");
             now.maintenance().repair(RepairOptions::default()).unwrap();
             is_sound(&on(&disk));
         }
@@ -258,7 +258,7 @@ fn a_pack_that_no_entry_names_is_reported_and_stays() {
     assert!(before.contains(&report.damage[0].file) && report.damage[0].what.contains("1 runs with 3 points"));
     compact(&now).unwrap();
     let collected = now.maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
-    assert_eq!((packs(&disk), collected.left.len()), (before, 1));
+    assert_eq!((packs(&disk), collected.skipped.len()), (before, 1));
     let repaired = on(&disk).maintenance().repair(RepairOptions::default()).unwrap();
     assert_eq!((repaired.salvaged_runs, repaired.quarantined), (1, vec![]));
     let now = on(&disk);

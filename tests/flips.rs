@@ -9,7 +9,7 @@ use stepwell::internals::segment::pack::Pack;
 use stepwell::internals::segment::reader::Source;
 use stepwell::maintenance::{CompactOptions, RepairOptions};
 use stepwell::query::{Query, View};
-use stepwell::registry::{NewVersion, Store};
+use stepwell::registry::{ModelRegistry, NewVersion};
 use stepwell::testing::{SimDisk, Storage};
 use stepwell::{Error, ExperimentId, NewRun, Options, Point, RunEdit, RunId, RunStatus, TailMode, Workspace};
 
@@ -61,7 +61,7 @@ impl Sample {
         let options = Options { tail: TailMode::Mapped, ..Options::default() };
         let workspace = Workspace::open_or_create_on(Arc::new(disk.clone()), Path::new(ROOT), options).unwrap();
         let vision = workspace.experiments().create("vision").unwrap();
-        let registry = Store::new(&workspace);
+        let registry = ModelRegistry::new(&workspace);
         registry.create_model("m", "", BTreeMap::new()).unwrap();
         let version = NewVersion { name: "m".into(), source: "s3://b/m".into(), ..NewVersion::default() };
         (0..2).for_each(|_| _ = registry.create_version(&version).unwrap());

@@ -133,7 +133,7 @@ fn a_workspace_may_be_reached_by_a_link() {
     let workspace = open(&place.path().join("link")).unwrap();
     assert!(workspace.maintenance().verify().unwrap().is_ok());
     assert_eq!(workspace.run_ids().unwrap().len(), 4);
-    assert!(workspace.maintenance().compact(CompactOptions::default()).unwrap().left.is_empty());
+    assert!(workspace.maintenance().compact(CompactOptions::default()).unwrap().skipped.is_empty());
 }
 
 /// A creation that stopped half way goes on, but not through a link.

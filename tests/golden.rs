@@ -36,7 +36,7 @@ use stepwell::internals::segment::pack::{Pack, PackWriter};
 use stepwell::internals::segment::reader::{RowGroup, Source};
 use stepwell::internals::segment::writer::{RowGroupWriter, SeriesName};
 use stepwell::query::Query;
-use stepwell::registry::{Model, Registry, Stage, Store, Version};
+use stepwell::registry::{Model, ModelRegistry, Registry, Stage, Version};
 use stepwell::testing::{SimDisk, Storage};
 use stepwell::{
     Columns, Error, Experiment, ExperimentId, Options, Point, RunId, RunSnapshot, RunState, RunStatus, Workspace,
@@ -337,7 +337,7 @@ fn check(files: Frozen) {
     assert_eq!((vision.id, vision.created_ms, vision.updated_ms), (VISION, TIME, TIME + 1));
     assert_eq!(vision.tags, [("owner".to_owned(), "me".to_owned())].into());
 
-    let version = Store::new(&workspace).version_by_alias("clässifier", "champion").unwrap().unwrap();
+    let version = ModelRegistry::new(&workspace).version_by_alias("clässifier", "champion").unwrap().unwrap();
     assert_eq!((version.version, version.current_stage), (1, Stage::Production));
     assert_eq!((version.last_updated_timestamp, version.source.as_str()), (TIME + 1, "runs:/live/model"));
 

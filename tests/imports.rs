@@ -1,6 +1,6 @@
 //! Imports: by several processes at once, of sources that grew, changed or are others, and in place of what was there.
 
-use stepwell::import::{Elsewhere, Importer, Offered, Refusal, RunImport};
+use stepwell::import::{AddOutcome, ConcurrentImport, Importer, RefusalReason, RunImport};
 use stepwell::maintenance::{CollectOptions, CompactOptions};
 use stepwell::{ExperimentId, Options, Point, RunId, Workspace};
 
@@ -19,20 +19,20 @@ fn source(series: &[(&str, usize, f64)]) -> RunImport {
     }
 }
 
-fn import(workspace: &Workspace, run: RunImport) -> stepwell::import::Added {
+fn import(workspace: &Workspace, run: RunImport) -> stepwell::import::RunAdded {
     let mut importer = workspace.importer();
     let added = importer.add(run).unwrap();
     importer.finish().unwrap();
     added
 }
 
-fn refusal(workspace: &Workspace, run: RunImport) -> Refusal {
-    match workspace.importer().offer(run).unwrap() {
-        Offered::Refused(run, refusal) => {
+fn refusal(workspace: &Workspace, run: RunImport) -> RefusalReason {
+    match workspace.importer().try_add(run).unwrap() {
+        AddOutcome::Refused(run, refusal) => {
             assert_eq!(run.id.as_str(), "imported", "the run comes back");
             refusal
         }
-        Offered::Taken(added) => panic!("{added:?}"),
+        AddOutcome::Added(added) => panic!("{added:?}"),
     }
 }
 
@@ -50,7 +50,7 @@ fn two_imports_at_once_store_one_copy() {
         let mut importer = workspace.importer();
         for number in 0..5 {
             let run = RunImport { id: id(number), ..source(&[("loss", points, 1.0)]) };
-            assert!(importer.add(run).unwrap().run, "each of the imports finds nothing there");
+            assert!(importer.add(run).unwrap().is_new, "each of the imports finds nothing there");
         }
         importer
     };
@@ -59,9 +59,9 @@ fn two_imports_at_once_store_one_copy() {
     let longer = batch(&workspaces[2], 600);
     // Of what an import was told it added, it hears at the end what another one stored meanwhile.
     let elsewhere = |importer: Importer| {
-        let found = importer.finish_counting().unwrap();
-        let sum = |of: &dyn Fn(&Elsewhere) -> u64| found.iter().map(of).sum::<u64>();
-        (sum(&|run| u64::from(run.run)), sum(&|run| run.series), sum(&|run| run.points))
+        let found = importer.finish().unwrap();
+        let sum = |of: &dyn Fn(&ConcurrentImport) -> u64| found.iter().map(of).sum::<u64>();
+        (sum(&|run| u64::from(run.is_new)), sum(&|run| run.series), sum(&|run| run.points))
     };
     let counts: Vec<_> = batches.drain(..).map(elsewhere).collect();
     assert_eq!(counts, [(0, 0, 0), (5, 5, 2500), (5, 5, 2500)]);
@@ -85,10 +85,10 @@ fn a_source_known_by_its_place_is_the_one_whose_points_it_begins_with() {
     import(&workspace, source(&[("loss", 10, 1.0), ("acc", 3, 2.0)]));
     // Grown, with a metric that is new.
     let grown = import(&workspace, source(&[("loss", 12, 1.0), ("acc", 3, 2.0), ("lr", 1, 0.0)]));
-    assert_eq!((grown.run, grown.series, grown.points, grown.behind), (false, 2, 3, 0));
+    assert_eq!((grown.is_new, grown.series, grown.points, grown.absent_in_source), (false, 2, 3, 0));
     // A shorter copy adds nothing, and says by how much it is shorter.
     let shorter = import(&workspace, source(&[("loss", 4, 1.0)]));
-    assert_eq!((shorter.points, shorter.behind), (0, 12));
+    assert_eq!((shorter.points, shorter.absent_in_source), (0, 12));
     // Others: another value, another metric, points gone while others came.
     for (other, why) in [
         (source(&[("loss", 13, 1.5), ("acc", 3, 2.0), ("lr", 1, 0.0)]), "point 2 of metric \"loss\""),
@@ -97,13 +97,13 @@ fn a_source_known_by_its_place_is_the_one_whose_points_it_begins_with() {
         (source(&[("loss", 13, 1.0), ("acc", 2, 2.0), ("lr", 1, 0.0)]), "1 that were imported are gone"),
     ] {
         match refusal(&workspace, other) {
-            Refusal::Changed(told) => assert!(told.contains(why), "{told}"),
+            RefusalReason::Changed(told) => assert!(told.contains(why), "{told}"),
             other => panic!("{other:?}"),
         }
     }
     let params = vec![("lr".into(), "0.2".into())];
     let conflict = RunImport { params, ..source(&[("loss", 12, 1.0), ("acc", 3, 2.0), ("lr", 1, 0.0)]) };
-    assert!(matches!(refusal(&workspace, conflict), Refusal::Param(other) if other.key == "lr"));
+    assert!(matches!(refusal(&workspace, conflict), RefusalReason::Param(other) if other.key == "lr"));
     // Of a run that names itself, a source may have one metric only.
     let part = RunImport { own_id: true, ..source(&[("loss", 13, 1.0)]) };
     assert_eq!(import(&workspace, part).points, 1);
@@ -134,7 +134,7 @@ fn a_changed_source_takes_the_place_of_what_it_was() {
         // It is followed like any other, and the old content is another source.
         assert_eq!(import(&workspace, changed).points, 0);
         assert_eq!(import(&workspace, RunImport { params: vec![], ..source(&[("loss", 6, factor)]) }).points, 2);
-        assert!(matches!(refusal(&workspace, source(&[("loss", 9, 1.0)])), Refusal::Changed(_)));
+        assert!(matches!(refusal(&workspace, source(&[("loss", 9, 1.0)])), RefusalReason::Changed(_)));
         workspace.maintenance().compact(CompactOptions::default()).unwrap();
         workspace.maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
         assert_eq!(values(&workspace, "loss").len(), 6, "round {round}");
@@ -144,13 +144,13 @@ fn a_changed_source_takes_the_place_of_what_it_was() {
     let id = RunId::new("imported").unwrap();
     workspace.delete_run(&id).unwrap();
     workspace.maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
-    assert_eq!(refusal(&workspace, source(&[("loss", 4, 3.0)])), Refusal::Deleted);
-    assert!(replace(source(&[("loss", 4, 3.0)])).run);
+    assert_eq!(refusal(&workspace, source(&[("loss", 4, 3.0)])), RefusalReason::Deleted);
+    assert!(replace(source(&[("loss", 4, 3.0)])).is_new);
     assert_eq!((values(&workspace, "loss").len(), import(&workspace, source(&[("loss", 4, 3.0)])).points), (4, 0));
 }
 
 #[test]
-fn an_import_says_what_it_changes_of_a_run_and_may_only_look() {
+fn an_import_says_what_it_changes_of_a_run_and_may_preview() {
     let dir = tempfile::tempdir().unwrap();
     let workspace = Workspace::open_or_create_with(dir.path(), Options::default()).unwrap();
     let first =

@@ -205,7 +205,7 @@ fn handles_are_send_and_sync() {
     fn moved<T: Send>() {}
     shared::<Workspace>();
     shared::<stepwell::RunSnapshot>();
-    shared::<stepwell::Found>();
+    shared::<stepwell::SearchResult>();
     shared::<stepwell::tracking::Tracking>();
     moved::<stepwell::RunWriter>();
 }

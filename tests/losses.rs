@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use stepwell::maintenance::{CompactOptions, RepairOptions};
 use stepwell::query::Query;
-use stepwell::registry::{NewVersion, Store};
+use stepwell::registry::{ModelRegistry, NewVersion};
 use stepwell::testing::SimDisk;
 use stepwell::{Error, Workspace};
 
@@ -23,7 +23,7 @@ fn lose_last(disk: &SimDisk, journal: &str) -> PathBuf {
 
 fn version_of(workspace: &Workspace, model: &str) -> Result<u64, Error> {
     let new = NewVersion { name: model.into(), source: "s3://b/m".into(), ..NewVersion::default() };
-    Store::new(workspace).create_version(&new).map(|version| version.version)
+    ModelRegistry::new(workspace).create_version(&new).map(|version| version.version)
 }
 
 /// The deletion of an experiment, and the whole manifest's change, are lost: the run, its row and every list say it.
@@ -62,13 +62,13 @@ fn no_number_is_given_again_after_a_change_of_the_registry_is_lost() {
     let disk = SimDisk::new();
     let workspace = on(&disk);
     for name in ["m", "n"] {
-        Store::new(&workspace).create_model(name, "", BTreeMap::new()).unwrap();
+        ModelRegistry::new(&workspace).create_model(name, "", BTreeMap::new()).unwrap();
     }
     assert_eq!((1..=3).map(|_| version_of(&workspace, "m").unwrap()).collect::<Vec<_>>(), [1, 2, 3]);
     drop(workspace);
     let lost = lose_last(&disk, "registry");
     let workspace = on(&disk);
-    let store = Store::new(&workspace);
+    let store = ModelRegistry::new(&workspace);
     let refused = |error: Error| {
         assert_eq!(error.path(), Some(lost.as_path()), "{error}");
         assert!(error.to_string().contains("repair the workspace first"), "{error}");
@@ -78,7 +78,7 @@ fn no_number_is_given_again_after_a_change_of_the_registry_is_lost() {
     refused(store.create_model("new", "", BTreeMap::new()).unwrap_err());
     refused(store.rename_model("n", "new").unwrap_err());
     store.set_alias("m", "best", Some(2)).unwrap();
-    store.tag_model("n", "k", Some("v")).unwrap();
+    store.set_model_tag("n", "k", Some("v")).unwrap();
     drop(workspace);
 
     for round in 0..2 {
@@ -86,7 +86,7 @@ fn no_number_is_given_again_after_a_change_of_the_registry_is_lost() {
         assert_eq!(repaired.lost.len(), usize::from(round == 0), "{repaired:?}");
     }
     let workspace = on(&disk);
-    let store = Store::new(&workspace);
+    let store = ModelRegistry::new(&workspace);
     assert!(workspace.damage_of_registry().unwrap().is_empty());
     assert_eq!(store.version_by_alias("m", "best").unwrap().unwrap().version, 2);
     assert_eq!(version_of(&workspace, "m").unwrap(), 1003);

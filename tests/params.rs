@@ -262,18 +262,18 @@ fn a_light_run_comes_with_its_params_in_one_step() {
     let disk = SimDisk::new();
     let workspace = on(&disk);
     workspace.edit_run(&id(), &[]).unwrap_err();
-    let other = workspace.create_light(ExperimentId::DEFAULT, NewRun::default(), &[]).unwrap();
+    let other = workspace.create_run_without_log(ExperimentId::DEFAULT, NewRun::default(), &[]).unwrap();
     let writes = |disk: &SimDisk| disk.trace().iter().filter(|op| op.kind == OpKind::Write).count();
     let before = writes(&disk);
     let params = [RunEdit::Param("a".into(), "1".into()), RunEdit::Param("b".into(), "2".into())];
     let id = workspace
-        .create_light(ExperimentId::DEFAULT, NewRun { id_prefix: "m-", ..NewRun::default() }, &params)
+        .create_run_without_log(ExperimentId::DEFAULT, NewRun { id_prefix: "m-", ..NewRun::default() }, &params)
         .unwrap();
     assert_eq!(writes(&disk), before + 1);
     assert!(id.as_str().starts_with("m-") && id != other);
     assert_eq!(on(&disk).run(&id).unwrap().state().params().collect::<Vec<_>>(), [("a", "1"), ("b", "2")]);
     let twice = [RunEdit::Param("a".into(), "1".into()), RunEdit::Param("a".into(), "2".into())];
-    let refused = workspace.create_light(ExperimentId::DEFAULT, NewRun::default(), &twice);
+    let refused = workspace.create_run_without_log(ExperimentId::DEFAULT, NewRun::default(), &twice);
     assert!(matches!(refused, Err(Error::ParamConflict { .. })));
     assert_eq!(workspace.run_ids().unwrap().len(), 2);
 }
@@ -412,7 +412,7 @@ fn an_import_overturns_no_param() {
         assert!(files(&disk, "edits", ".log").len() <= 1, "the claims are gone");
         // Again it is told beforehand, and the rest is taken.
         let mut importer = workspace.importer();
-        let other = importer.add(source()).unwrap().other_params;
+        let other = importer.add(source()).unwrap().param_conflicts;
         assert_eq!(other.iter().map(|other| other.existing.as_str()).collect::<Vec<_>>(), ["2"]);
         importer.finish().unwrap();
         assert_eq!(on(&disk).run(&id()).unwrap().state().param("lr"), Some("2"));
@@ -434,7 +434,7 @@ fn an_import_overturns_no_param() {
         let value = on(&disk).run(&id()).unwrap().state().param("lr").map(str::to_owned);
         match (&other, &imported) {
             (Ok(()), _) => assert_eq!(value.as_deref(), Some("2"), "operation {number}: {imported:?}"),
-            (Err(Error::ParamConflict { .. } | Error::ParamClaimed { .. }), Ok(())) => {
+            (Err(Error::ParamConflict { .. } | Error::ParamClaimed { .. }), Ok(_)) => {
                 assert_eq!(value.as_deref(), Some("1"), "operation {number}");
             }
             other => panic!("operation {number}: {other:?}"),

@@ -4,7 +4,7 @@
 use stepwell::import::Pulled;
 use stepwell::maintenance::{CollectOptions, CompactOptions};
 use stepwell::query::{Query, View};
-use stepwell::registry::{NewVersion, Stage, Store};
+use stepwell::registry::{ModelRegistry, NewVersion, Stage};
 use stepwell::{ExperimentId, NewRun, RunEdit, RunId, RunStatus, Workspace};
 
 fn two() -> (tempfile::TempDir, Workspace, Workspace) {
@@ -105,7 +105,7 @@ fn runs_are_deleted_or_not_as_they_are_at_the_source() {
 #[test]
 fn models_are_merged_word_by_word() {
     let (_dir, source, target) = two();
-    let (theirs, own) = (Store::new(&source), Store::new(&target));
+    let (theirs, own) = (ModelRegistry::new(&source), ModelRegistry::new(&target));
     theirs.create_model("m", "", Default::default()).unwrap();
     theirs.create_version(&version("m")).unwrap();
     assert_eq!(target.pull_models(&source).unwrap().added, ["m"]);
@@ -134,7 +134,7 @@ fn an_import_of_a_run_that_was_deleted_for_good_is_refused() {
     };
     let add = |count: usize| {
         let mut importer = workspace.importer();
-        importer.add(import(count)).and_then(|added| importer.finish().map(|()| added))
+        importer.add(import(count)).and_then(|added| importer.finish().map(|_| added))
     };
     add(5).unwrap();
     let id = RunId::new("imported").unwrap();

@@ -118,7 +118,7 @@ fn a_run_and_an_experiment_are_purged_only_when_deleted() {
     let refused = workspace.maintenance().purge_experiment(vision);
     assert!(matches!(&refused, Err(Error::Invalid { why, .. }) if why.contains("being written")), "{refused:?}");
     let kept = workspace.maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
-    assert_eq!((kept.kept, kept.experiments), (vec![b.clone()], vec![]));
+    assert_eq!((kept.in_use, kept.experiments), (vec![b.clone()], vec![]));
     assert!(workspace.experiments().by_name("vision").unwrap().is_some());
     drop(open);
     let dry = workspace

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stepwell::maintenance::CompactOptions;
-use stepwell::replication::{Receiver, Shipment, Taken};
+use stepwell::replication::{Receipt, Receiver, Shipment};
 use stepwell::testing::{Op, OpKind, PowerLoss, SimDisk, Storage, Times};
 use stepwell::{Error, NewRun, Options, Result, RunEdit, RunId, RunStatus, RunWriter, TailMode, Workspace};
 
@@ -103,7 +103,7 @@ impl Sender {
 
     /// Goes on after an accident: logs and sends the rest.
     fn go_on(&mut self, target: &Workspace) {
-        self.shipment.begin_anew().unwrap();
+        self.shipment.restart().unwrap();
         let receiver = target.receiver(8);
         loop {
             self.send(target, &receiver).unwrap();
@@ -143,19 +143,19 @@ impl Sender {
 
 /// Sends what the other side does not have, as a carrier does.
 fn send(shipment: &mut Shipment, target: &Workspace, receiver: &Receiver) -> Result<()> {
-    while shipment.find(Duration::ZERO)? {
-        if let Some((run, writers)) = shipment.unknown() {
+    while shipment.wait(Duration::ZERO)? {
+        if let Some((run, writers)) = shipment.unknown_positions() {
             for writer in writers {
                 let position = receiver.position(&run, writer)?;
-                shipment.learn(&run, writer, position);
+                shipment.set_position(&run, writer, position);
             }
             continue;
         }
         let parcels = shipment.parcels();
         for parcel in &parcels {
             let experiment = target.experiments().get_or_create(&parcel.experiment)?;
-            if let Taken::Elsewhere(_) = receiver.take(parcel, experiment)? {
-                shipment.begin_anew()?;
+            if let Receipt::OutOfPlace(_) = receiver.take(parcel, experiment)? {
+                shipment.restart()?;
                 break;
             }
         }

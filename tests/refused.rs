@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use stepwell::maintenance::{CollectOptions, CompactOptions, RepairOptions};
 use stepwell::query::Query;
-use stepwell::registry::Store;
+use stepwell::registry::ModelRegistry;
 use stepwell::testing::{SimDisk, Storage};
 use stepwell::tracking::{Tracking, TrackingOptions};
 use stepwell::{Error, ExperimentId, NewRun, Options, RunEdit, RunId, RunStatus, TailMode, Workspace};
@@ -113,7 +113,7 @@ fn one_refused_file_or_folder_costs_its_own_content_only() {
             let pulled = target.unwrap().pull(&workspace, &mut |_, _| {}).unwrap();
             assert!(is_index || named(&pulled.left_out), "{what}: {:?}", pulled.left_out);
             let compacted = workspace.maintenance().compact(CompactOptions::default()).unwrap();
-            let left = compacted.left.iter().any(|(left, _)| *left == path || left.with_extension("tail") == path);
+            let left = compacted.skipped.iter().any(|(left, _)| *left == path || left.with_extension("tail") == path);
             assert!(is_index || left, "{what}: {compacted:?}");
             workspace.maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
             check(&workspace, "compacted");
@@ -149,7 +149,7 @@ fn repair_leaves_what_the_disk_refuses_to_read_and_mends_the_rest() {
             disk.damage(other, |bytes| bytes[8] ^= 1).unwrap();
             let workspace = open(Refusing::new(&disk, &path, how));
             let repaired = workspace.maintenance().repair(RepairOptions::default()).unwrap();
-            assert!(repaired.left.iter().any(|(left, _)| *left == path), "{what}: {repaired:?}");
+            assert!(repaired.skipped.iter().any(|(left, _)| *left == path), "{what}: {repaired:?}");
             let kept = |kept: &PathBuf| kept.file_name() == other.file_name();
             assert!(repaired.quarantined.iter().any(kept), "{what}: {repaired:?}");
             let mended = open(disk.process_crash());
@@ -279,7 +279,7 @@ fn all_answers_about_a_run_with_an_unreadable_pack_agree() {
 fn a_journal_that_cannot_be_listed_is_reported_and_bars_no_reading() {
     let disk = sample();
     open(disk.clone()).experiments().create("vision").unwrap();
-    Store::new(&open(disk.clone())).create_model("m", "", BTreeMap::new()).unwrap();
+    ModelRegistry::new(&open(disk.clone())).create_model("m", "", BTreeMap::new()).unwrap();
     let folders = Frozen::of(&disk, Path::new(ROOT)).folders;
     let of_journals = |path: &&PathBuf| {
         let names = ["manifest", "catalog", "registry", "anchors"].map(|name| Path::new(ROOT).join(name));
@@ -322,8 +322,8 @@ fn a_journal_that_cannot_be_listed_is_reported_and_bars_no_reading() {
                     other => assert!(other.is_ok() && (!of(journal) || may_go_on), "{what}: {other:?}"),
                 };
                 refused(workspace.experiments().create("text").map(|_| ()), "catalog");
-                refused(Store::new(&workspace).create_model("n", "", BTreeMap::new()).map(|_| ()), "registry");
-                let left = workspace.maintenance().compact(CompactOptions::default()).unwrap().left;
+                refused(ModelRegistry::new(&workspace).create_model("n", "", BTreeMap::new()).map(|_| ()), "registry");
+                let left = workspace.maintenance().compact(CompactOptions::default()).unwrap().skipped;
                 let left: Vec<String> = left.into_iter().map(|(_, why)| why).collect();
                 assert!(named(&left) || !of("manifest") || may_go_on, "{what}: {left:?}");
                 workspace.edit_run(&id("l1"), &[RunEdit::Tag("a".into(), "c".into())]).unwrap();
@@ -334,7 +334,7 @@ fn a_journal_that_cannot_be_listed_is_reported_and_bars_no_reading() {
                 let done = workspace.maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
                 assert_eq!(done.experiments, Vec::new(), "{what}");
                 let repaired = workspace.maintenance().repair(RepairOptions::default()).unwrap();
-                assert!(repaired.left.iter().any(|(left, _)| left == path), "{what}: {repaired:?}");
+                assert!(repaired.skipped.iter().any(|(left, _)| left == path), "{what}: {repaired:?}");
                 assert_eq!(repaired.lost, Vec::<String>::new(), "{what}");
                 drop(workspace);
 
@@ -347,7 +347,7 @@ fn a_journal_that_cannot_be_listed_is_reported_and_bars_no_reading() {
                     mended.experiments().by_name("vision").unwrap().map(|found| found.name).as_deref(),
                     Some("vision")
                 );
-                assert!(Store::new(&mended).model("m").is_ok(), "{what}");
+                assert!(ModelRegistry::new(&mended).model("m").is_ok(), "{what}");
                 let packs = |path: &&PathBuf| path.extension().is_some_and(|kind| kind == "pack");
                 let after = Frozen::of(&disk, Path::new(ROOT));
                 let is_there = |path: &PathBuf| after.files.contains_key(path);

@@ -60,7 +60,7 @@ fn only(disk: &SimDisk, folder: &str, ending: &str) -> PathBuf {
 
 /// It stays under its name with all its bytes, and is reported.
 fn is_left(disk: &SimDisk, path: &Path, why: &str, repaired: &Repaired) {
-    let told = repaired.left.iter().find(|(left, _)| left == path);
+    let told = repaired.skipped.iter().find(|(left, _)| left == path);
     assert!(told.is_some_and(|(_, told)| told.contains(why)), "{} is not told: {repaired:?}", path.display());
     assert!(disk.content(path).is_ok(), "{} is gone: {repaired:?}", path.display());
     assert_eq!((&repaired.quarantined[..], &repaired.lost[..]), (&[][..], &[][..]));
@@ -129,7 +129,7 @@ fn what_a_newer_stepwell_wrote_stays_where_it_is() {
         }
         // Nor does a collection of garbage advise to move it away.
         let collected = workspace.maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
-        assert!(collected.left.iter().all(|(_, why)| !why.contains("moves it away")), "{what}: {collected:?}");
+        assert!(collected.skipped.iter().all(|(_, why)| !why.contains("moves it away")), "{what}: {collected:?}");
         assert_eq!(disk.content(&path).unwrap(), before, "{what}");
     }
 }
@@ -152,7 +152,7 @@ fn the_log_of_a_live_writer_stays_where_it_is_until_the_writer_is_gone() {
     writer.sync().unwrap();
     let disk = disk.process_crash();
     let repaired = open(&disk).maintenance().repair(RepairOptions::default()).unwrap();
-    assert!(!repaired.quarantined.is_empty() && repaired.left.is_empty(), "{repaired:?}");
+    assert!(!repaired.quarantined.is_empty() && repaired.skipped.is_empty(), "{repaired:?}");
     assert!(open(&disk).maintenance().verify().unwrap().is_ok());
 }
 
@@ -174,7 +174,7 @@ fn damage_in_the_log_of_a_live_writer_is_not_reported_as_repaired() {
     is_left(&disk, &path, "somebody is writing it", &other.maintenance().repair(RepairOptions::default()).unwrap());
     let disk = disk.process_crash();
     let repaired = open(&disk).maintenance().repair(RepairOptions::default()).unwrap();
-    assert!(!repaired.lost.is_empty() && repaired.left.is_empty(), "{repaired:?}");
+    assert!(!repaired.lost.is_empty() && repaired.skipped.is_empty(), "{repaired:?}");
     assert!(open(&disk).maintenance().verify().unwrap().is_ok());
 }
 
@@ -191,7 +191,7 @@ fn without_locks_a_damaged_log_stays_until_somebody_says_that_its_writer_is_gone
     let workspace = open(&disk);
     is_left(&disk, &path, "nobody can tell", &workspace.maintenance().repair(RepairOptions::default()).unwrap());
     let repaired = workspace.maintenance().repair(RepairOptions { take_over: true }).unwrap();
-    assert!(!repaired.quarantined.is_empty() && repaired.left.is_empty(), "{repaired:?}");
+    assert!(!repaired.quarantined.is_empty() && repaired.skipped.is_empty(), "{repaired:?}");
 }
 
 /// The same of a pack that may be in the making.
@@ -216,10 +216,10 @@ fn without_locks_a_pack_that_no_entry_names_stays_until_somebody_says_that_its_m
     disk.add_fault(Fault { at: 0, only: Some(OpKind::Lock), error, times: Times::Forever, effect: Effect::Nothing });
     let workspace = open(&disk);
     let repaired = workspace.maintenance().repair(RepairOptions::default()).unwrap();
-    assert!(repaired.left.len() == 1 && repaired.left[0].1.contains("nobody can tell"), "{repaired:?}");
+    assert!(repaired.skipped.len() == 1 && repaired.skipped[0].1.contains("nobody can tell"), "{repaired:?}");
     assert!(workspace.find_run(&id("b")).unwrap().is_none());
     let repaired = workspace.maintenance().repair(RepairOptions { take_over: true }).unwrap();
-    assert_eq!((repaired.salvaged_runs, repaired.left.len()), (1, 0), "{repaired:?}");
+    assert_eq!((repaired.salvaged_runs, repaired.skipped.len()), (1, 0), "{repaired:?}");
     assert_eq!(workspace.run(&id("b")).unwrap().points(), 5);
 }
 
@@ -237,11 +237,11 @@ fn the_ledger_of_a_live_process_stays_where_it_is() {
     let report = other.maintenance().verify().unwrap();
     assert!(report.damage.iter().any(|damage| damage.file == path), "{report:?}");
     let repaired = other.maintenance().repair(RepairOptions::default()).unwrap();
-    assert!(repaired.left.iter().any(|(left, why)| *left == path && why.contains("writing it")), "{repaired:?}");
+    assert!(repaired.skipped.iter().any(|(left, why)| *left == path && why.contains("writing it")), "{repaired:?}");
     assert!(disk.content(&path).is_ok());
     let disk = disk.process_crash();
     let repaired = open(&disk).maintenance().repair(RepairOptions::default()).unwrap();
-    assert!(repaired.left.is_empty() && disk.content(&path).is_err(), "{repaired:?}");
+    assert!(repaired.skipped.is_empty() && disk.content(&path).is_err(), "{repaired:?}");
 }
 
 fn open_real(root: &Path) -> Workspace {
@@ -252,7 +252,7 @@ fn open_real(root: &Path) -> Workspace {
 fn fill(root: &Path) {
     let workspace = open_real(root);
     workspace.experiments().create("vision").unwrap();
-    stepwell::registry::Store::new(&workspace).create_model("m", "", Default::default()).unwrap();
+    stepwell::registry::ModelRegistry::new(&workspace).create_model("m", "", Default::default()).unwrap();
     log(&workspace, "packed");
     compact(&workspace);
     log(&workspace, "logged");
@@ -272,7 +272,7 @@ fn a_file_in_the_place_of_a_folder_is_moved_away_and_what_was_in_the_folder_is_r
         let report = workspace.maintenance().verify().unwrap();
         assert!(report.damage.iter().any(|damage| damage.file == path), "{folder}: {:?}", report.damage);
         let repaired = workspace.maintenance().repair(RepairOptions::default()).unwrap();
-        assert!(repaired.left.is_empty(), "{folder}: {repaired:?}");
+        assert!(repaired.skipped.is_empty(), "{folder}: {repaired:?}");
         let kept = repaired.quarantined.iter().any(|kept| fs::read(kept).is_ok_and(|kept| kept == b"mine"));
         assert!(kept, "{folder}: {repaired:?}");
         // What held something that nothing else has is missed; the model's one entry has its anchor.
@@ -312,7 +312,7 @@ fn a_file_in_the_place_of_a_folder_within_is_moved_away() {
         let repaired = workspace.maintenance().repair(RepairOptions::default()).unwrap();
         // The one entry of a journal has its anchor.
         assert!(
-            repaired.left.is_empty() && repaired.lost.is_empty() == (folder != paths::LOGS),
+            repaired.skipped.is_empty() && repaired.lost.is_empty() == (folder != paths::LOGS),
             "{folder}: {repaired:?}"
         );
         let workspace = Workspace::open(&root).unwrap();
@@ -417,17 +417,17 @@ fn what_is_not_concerned_by_a_blocked_folder_is_done() {
             let workspace = open_real(&root);
             let named = |places: &[(PathBuf, String)]| places.iter().any(|(left, _)| left.starts_with(&path));
             let repaired = workspace.maintenance().repair(RepairOptions::default()).unwrap();
-            assert!(named(&repaired.left) && repaired.lost.is_empty(), "{what}: {repaired:?}");
+            assert!(named(&repaired.skipped) && repaired.lost.is_empty(), "{what}: {repaired:?}");
             let before = fs::read_dir(root.join(paths::PACKS)).into_iter().flatten().count();
             let done = workspace.maintenance().compact(CompactOptions::default()).unwrap();
-            let told = named(&done.left) || named(&done.kept);
+            let told = named(&done.skipped) || named(&done.unlisted);
             assert!(told || folder == paths::QUARANTINE, "{what}: {done:?}");
             let may_pack = ![paths::TEMPORARY, paths::PACKS, paths::MANIFEST].contains(&folder);
             assert_eq!(done.logs > 0, may_pack, "{what}: {done:?}");
             let after = fs::read_dir(root.join(paths::PACKS)).into_iter().flatten().count();
             assert!(may_pack || after == before, "{what}: a pack that no entry can name was written");
             let done = workspace.maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
-            let told = named(&done.left) || done.left_out.iter().any(|what| what.contains(path.to_str().unwrap()));
+            let told = named(&done.skipped) || done.left_out.iter().any(|what| what.contains(path.to_str().unwrap()));
             assert!(told || folder == paths::QUARANTINE, "{what}: {done:?}");
             // What else could not be read may have restored it.
             let may_delete = [paths::LEDGERS, paths::QUARANTINE, paths::ANCHORS, paths::REGISTRY];

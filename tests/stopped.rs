@@ -173,7 +173,7 @@ fn an_import_stops_anywhere_while_others_collect_garbage() {
                         .maintenance()
                         .collect_garbage(CollectOptions { before_ms: 0, dry_run: false, leftovers })
                         .unwrap()
-                        .left,
+                        .skipped,
                     []
                 );
                 assert!(other.find_run(&id("imported")).unwrap().is_none());
@@ -256,8 +256,11 @@ fn without_locks_nothing_is_taken_for_a_leftover() {
         |storage| open(storage)?.maintenance().compact(CompactOptions { take_over: true }).map(|_| ()),
         |disk, ()| {
             let collected = on(disk).maintenance().collect_garbage(CollectOptions::before(i64::MAX)).unwrap();
-            kept +=
-                collected.left.iter().filter(|(path, _)| path.extension().is_some_and(|kind| kind == "pack")).count();
+            kept += collected
+                .skipped
+                .iter()
+                .filter(|(path, _)| path.extension().is_some_and(|kind| kind == "pack"))
+                .count();
         },
         |disk, (), done| {
             if let Some(done) = done {
@@ -269,7 +272,7 @@ fn without_locks_nothing_is_taken_for_a_leftover() {
                 .maintenance()
                 .collect_garbage(CollectOptions { before_ms: 0, dry_run: false, leftovers })
                 .unwrap();
-            assert_eq!(collected.left, []);
+            assert_eq!(collected.skipped, []);
             is_whole(&on(disk), "a");
         },
     );

@@ -1,5 +1,5 @@
-//! The other axis of the crash suite for single runs: who ends a run, sets a param beside a pack that cannot be read, or
-//! pulls a run, stops at any step, and others do all they do meanwhile.
+//! The other axis of the crash suite for single runs: who ends a run, sets a param beside a pack that cannot be read,
+//! or pulls a run, stops at any step, and others do all they do meanwhile.
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 //! Integration tests, one module a subject. They reach the store only through its public names.
 
 mod api;
+mod arrow;
 mod beginnings;
 mod crash;
 mod deletions;
@@ -17,6 +18,7 @@ mod life;
 mod losses;
 mod maintenance;
 mod oracle;
+mod pages;
 mod params;
 mod processes;
 mod pull;

@@ -4,7 +4,7 @@
 use std::f64::consts::PI;
 use stepwell::Point;
 
-use stepwell::{ExperimentId, Metric, NewRun, RunId, RunWriter, Workspace};
+use stepwell::{ExperimentId, MetricHandle, NewRun, RunId, RunWriter, Workspace};
 
 /// Keys of the mix.
 pub const KEYS: [&str; 10] = [
@@ -103,7 +103,7 @@ pub fn workspace() -> (tempfile::TempDir, Workspace) {
     (dir, workspace)
 }
 
-pub fn new_run(workspace: &Workspace) -> (RunWriter, RunId, [Metric; 10]) {
+pub fn new_run(workspace: &Workspace) -> (RunWriter, RunId, [MetricHandle; 10]) {
     let mut writer = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
     let id = writer.run_id().clone();
     let metrics = KEYS.map(|key| writer.metric(key).unwrap());
@@ -111,7 +111,7 @@ pub fn new_run(workspace: &Workspace) -> (RunWriter, RunId, [Metric; 10]) {
 }
 
 /// Logs the mix step by step, by handle.
-pub fn log_by_handle(writer: &mut RunWriter, metrics: &[Metric; 10], mix: &Mix) {
+pub fn log_by_handle(writer: &mut RunWriter, metrics: &[MetricHandle; 10], mix: &Mix) {
     for index in 0..mix.steps.len() {
         for (key, metric) in metrics.iter().enumerate() {
             writer

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::base::limits::RUN_ID_BYTES_MAX;
 use crate::error::{Error, Result};
 
-/// A run's permanent id: 32 hex characters when generated here (MLflow's form), or the caller's own.
+/// A run's permanent id: 32 hex characters when generated here, or the caller's own.
 ///
-/// A valid id matches `^[a-zA-Z0-9][A-Za-z0-9_\-]{0,255}$`, MLflow's rule restricted to ASCII.
+/// A valid id matches `^[a-zA-Z0-9][A-Za-z0-9_\-]{0,255}$`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RunId(String);
 
@@ -49,7 +49,7 @@ impl RunId {
         Self(format!("{:032x}", xxhash_rust::xxh3::xxh3_128(format!("stepwell\0{kind}\0{path}").as_bytes())))
     }
 
-    /// The id of a key, if the id has MLflow's form; otherwise the key's digits.
+    /// The id of a key, if the id has 32 hex digits; otherwise the key's digits.
     #[must_use]
     pub fn of_key(key: RunKey) -> Self {
         Self(key.to_string())
@@ -104,7 +104,7 @@ impl ExperimentId {
     /// The experiment that always exists.
     pub const DEFAULT: Self = Self(0);
 
-    /// Least number of 18 decimal digits, which JSON numbers and MLflow's clients hold exactly as text.
+    /// Least number of 18 decimal digits, which clients hold exactly as text.
     const LOW: u64 = 100_000_000_000_000_000;
     /// Greatest random step between ids: diverged copies of a workspace hardly choose the same one, and there is room
     /// for some ten million steps.

@@ -31,9 +31,6 @@ pub const RUN: u8 = 0;
 /// The kind of a run that represents a logged model.
 pub const LOGGED_MODEL: u8 = 1;
 
-/// The tag with a dataset's context.
-pub const CONTEXT_TAG: &str = "mlflow.data.context";
-
 /// Whether a run's writers set items of this kind. The others are the workspace's own: where artifacts are, and what an
 /// import brought.
 #[must_use]
@@ -83,10 +80,11 @@ pub fn of_index_key(key: &str) -> Option<(u8, &str)> {
     Some((u8::try_from(u32::from(kind)).ok()?, &key[kind.len_utf8()..]))
 }
 
-/// A dataset's context, from the value of its item.
+/// A tag of a dataset's use, from the value of its item. `name` is the tag's key, or the last word of a key with dots.
 #[must_use]
-pub fn dataset_context(value: &str) -> Option<&str> {
-    split(value).get(4..)?.chunks_exact(2).find(|tag| tag[0] == CONTEXT_TAG).map(|tag| tag[1])
+pub fn dataset_tag<'v>(value: &'v str, name: &str) -> Option<&'v str> {
+    let is_named = |key: &str| key == name || key.rsplit_once('.').is_some_and(|(_, last)| last == name);
+    split(value).get(4..)?.chunks_exact(2).find(|tag| is_named(tag[0])).map(|tag| tag[1])
 }
 
 #[cfg(test)]
@@ -116,7 +114,10 @@ mod tests {
     #[test]
     fn forms_are_pinned() {
         assert_eq!(join(&["é", "", "a:b"]), "2:é0:3:a:b");
-        assert_eq!(dataset_context(&join(&["local", "s", "", "", CONTEXT_TAG, "train"])), Some("train"));
-        assert_eq!(dataset_context("9:x"), None);
+        let value = join(&["local", "s", "", "", "a.b", "x", "lab.context", "train"]);
+        for (name, tag) in [("context", Some("train")), ("lab.context", Some("train")), ("b", Some("x")), ("c", None)] {
+            assert_eq!(dataset_tag(&value, name), tag, "{name}");
+        }
+        assert_eq!(dataset_tag("9:x", "context"), None);
     }
 }

@@ -1,24 +1,24 @@
-//! Limits of names and values, each with its unit and its source.
+//! Limits of names and values, each with its unit.
 
 use crate::error::{Error, Result};
 
-/// Greatest length of a metric, param or tag key, in Unicode characters (MLflow: `MAX_ENTITY_KEY_LENGTH`).
+/// Greatest length of a metric, param or tag key, in Unicode characters.
 pub const KEY_CHARS_MAX: usize = 250;
-/// Greatest length of a param's value, in Unicode characters (MLflow: `MAX_PARAM_VAL_LENGTH`).
+/// Greatest length of a param's value, in Unicode characters.
 pub const PARAM_VALUE_CHARS_MAX: usize = 6_000;
-/// Greatest length of a run tag's value, in Unicode characters (MLflow: `MAX_TAG_VAL_LENGTH`).
+/// Greatest length of a run tag's value, in Unicode characters.
 pub const TAG_VALUE_CHARS_MAX: usize = 8_000;
 /// Greatest length of an experiment tag's value, in Unicode characters.
 pub const EXPERIMENT_TAG_VALUE_CHARS_MAX: usize = 20_000;
 /// Greatest length of an item's key, in Unicode characters: a dataset's name and digest, or a metric's, with room.
 pub const ITEM_KEY_CHARS_MAX: usize = 2_000;
-/// Greatest length of an item, in Unicode characters: a dataset with its schema and profile as MLflow limits them.
+/// Greatest length of an item, in Unicode characters: a dataset with its schema and profile.
 pub const ITEM_CHARS_MAX: usize = 18_000_000;
-/// Greatest length of an experiment's name, in Unicode characters (MLflow: `MAX_EXPERIMENT_NAME_LENGTH`).
+/// Greatest length of an experiment's name, in Unicode characters.
 pub const EXPERIMENT_NAME_CHARS_MAX: usize = 500;
 /// Greatest length of a run's name or user, in Unicode characters.
 pub const RUN_NAME_CHARS_MAX: usize = 8_000;
-/// Greatest length of a run id, in bytes (MLflow: `^[a-zA-Z0-9][\w\-]{0,255}$`).
+/// Greatest length of a run id, in bytes.
 pub const RUN_ID_BYTES_MAX: usize = 256;
 /// Most series per log; the two bits above are a slot's flags.
 pub const SERIES_PER_LOG_MAX: u32 = 1 << 30;

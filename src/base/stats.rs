@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::point::Point;
 
-/// The status of a run (MLflow's `RunStatus`, with its numbers).
+/// The status of a run. The numbers are the format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum RunStatus {
@@ -22,10 +22,10 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
-    /// All of them, in MLflow's order.
+    /// All of them, by number.
     pub const ALL: [Self; 5] = [Self::Running, Self::Scheduled, Self::Finished, Self::Failed, Self::Killed];
 
-    /// MLflow's name, in capitals.
+    /// The name, in capitals.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -67,7 +67,7 @@ pub struct SeriesStats {
     pub inf_count: u64,
     /// The first point logged.
     pub first: StatPoint,
-    /// MLflow's latest: greatest (step, timestamp, value with NaN as 0); of equals the first logged.
+    /// The latest point: greatest (step, timestamp, value with NaN as 0); of equals the first logged.
     pub latest: StatPoint,
     /// The least value and its first step; `None` if all are NaN.
     pub min: Option<Extreme>,

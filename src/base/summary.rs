@@ -25,16 +25,19 @@ pub struct RunSummary {
     /// Milliseconds since the epoch.
     pub end_time_ms: Option<i64>,
     /// Its kind: see [`crate::items`].
+    #[doc(hidden)]
     pub kind: u8,
     /// Whether the run is marked deleted.
     pub deleted: bool,
     /// The experiment's generation in which its deletion attribute was set.
+    #[doc(hidden)]
     pub deleted_generation: u64,
     /// Params by key.
     pub params: BTreeMap<String, String>,
     /// Tags by key.
     pub tags: BTreeMap<String, String>,
     /// Its items, by [`crate::base::items::index_key`].
+    #[doc(hidden)]
     pub items: BTreeMap<String, String>,
     /// Statistics of each metric, by key.
     pub metrics: BTreeMap<String, SeriesStats>,

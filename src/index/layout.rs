@@ -84,7 +84,7 @@ pub(crate) mod metric {
     pub(crate) const LATEST_STEP: usize = 5;
     /// Milliseconds; may be stored relative to the run's start.
     pub(crate) const LATEST_TIME: usize = 6;
-    /// The value that MLflow shows; those of single-point cells may be in the pack.
+    /// The latest value; those of single-point cells may be in the pack.
     pub(crate) const LATEST: usize = 7;
     /// The first point; this and what follows may be stored relative to the latest point's field.
     pub(crate) const FIRST_STEP: usize = 8;

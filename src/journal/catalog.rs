@@ -2,7 +2,7 @@
 //!
 //! Changes of the name and of each tag are counted. Copies of an experiment in two workspaces converge by these counts:
 //! the value that was changed more often wins, and of equal counts the greater text by bytes, a removed tag being less
-//! than any. No clock is involved, and the result does not depend on the order of merging ([`Experiment::news`]).
+//! than any. No clock is involved, and the result does not depend on the order of merging ([`Experiment::update`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -164,14 +164,14 @@ pub enum Change {
 
 /// The values of one copy of an experiment that win over another's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct News {
+pub struct ExperimentUpdate {
     /// The name and how often it was changed.
     pub name: Option<(String, u64)>,
     /// Each tag's value, `None` if removed, and how often it was changed.
     pub tags: Vec<(String, Option<String>, u64)>,
 }
 
-impl News {
+impl ExperimentUpdate {
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -182,7 +182,7 @@ impl News {
 impl Experiment {
     /// The values of `theirs`, a copy in another workspace, that win over this copy's. O(tags).
     #[must_use]
-    pub fn news(&self, theirs: &Self) -> News {
+    pub fn update_from(&self, theirs: &Self) -> ExperimentUpdate {
         let name = (theirs.renames, &theirs.name) > (self.renames, &self.name);
         let changes = |of: &Self, key: &str| of.tag_changes.get(key).copied().unwrap_or(0);
         let keys: BTreeSet<&String> = theirs.tags.keys().chain(theirs.tag_changes.keys()).collect();
@@ -190,7 +190,7 @@ impl Experiment {
             let (own, other) = ((changes(self, key), self.tags.get(key)), (changes(theirs, key), theirs.tags.get(key)));
             (other > own).then(|| (key.clone(), other.1.cloned(), other.0))
         });
-        News { name: name.then(|| (theirs.name.clone(), theirs.renames)), tags: tags.collect() }
+        ExperimentUpdate { name: name.then(|| (theirs.name.clone(), theirs.renames)), tags: tags.collect() }
     }
 
     /// The rank of this copy's deletion state: of two copies the greater wins.
@@ -325,7 +325,7 @@ impl Catalog {
     }
 }
 
-/// Rejects a tag that exceeds MLflow's limits.
+/// Rejects a tag that exceeds the limits.
 ///
 /// # Errors
 /// [`Error::Invalid`].
@@ -358,8 +358,8 @@ mod tests {
 
     fn take(copies: &mut [Catalog], to: usize, from: usize) {
         let id = ExperimentId::DEFAULT;
-        let news = copies[to].experiments[&id].news(&copies[from].experiments[&id]);
-        copies[to].apply(&Change::Merge { id, name: news.name, tags: news.tags, at_ms: 0 });
+        let update = copies[to].experiments[&id].update_from(&copies[from].experiments[&id]);
+        copies[to].apply(&Change::Merge { id, name: update.name, tags: update.tags, at_ms: 0 });
     }
 
     proptest! {
@@ -384,7 +384,7 @@ mod tests {
             }
             prop_assert_eq!(&copies[0], &copies[1]);
             prop_assert_eq!(&copies[1], &copies[2]);
-            prop_assert!(copies[0].experiments[&id].news(&copies[1].experiments[&id]).is_empty());
+            prop_assert!(copies[0].experiments[&id].update_from(&copies[1].experiments[&id]).is_empty());
         }
 
         /// A copy that took what another had and then changed it stands over that other.
@@ -401,7 +401,7 @@ mod tests {
             copies[0].apply(&Change::Rename { id, name: String::new(), at_ms: 0 });
             take(&mut copies, 1, 0);
             prop_assert_eq!(copies[1].experiments[&id].name.as_str(), "");
-            prop_assert!(copies[0].experiments[&id].news(&copies[1].experiments[&id]).is_empty());
+            prop_assert!(copies[0].experiments[&id].update_from(&copies[1].experiments[&id]).is_empty());
         }
     }
 }

@@ -140,8 +140,8 @@ impl<S: State> Journal<S> {
             }
             (_, Some(error)) => Err(Error::io("publish", &path)(error)),
             (Standing::Unknown, None) => {
-                let why = "others published so much meanwhile that nobody can tell whether this change is among it; look, \
-                           and try again if it is not";
+                let why = "others published so much meanwhile that nobody can tell whether this change is among it; \
+                           look, and try again if it is not";
                 Err(Error::io("publish", &path)(std::io::Error::other(why)))
             }
         }

@@ -14,12 +14,12 @@ pub struct Registry {
     /// By name.
     pub models: BTreeMap<String, Model>,
     /// Deleted models, by [`Model::id`].
-    pub gone: BTreeMap<u128, Gone>,
+    pub deleted: BTreeMap<u128, DeletedModel>,
 }
 
 /// A deleted model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gone {
+pub struct DeletedModel {
     /// Its name.
     pub name: String,
     /// All versions known then, deleted ones included, by number and creation time. Others, created elsewhere
@@ -39,7 +39,7 @@ pub enum Known<'a> {
     /// It exists here under this name.
     Here(&'a str, &'a Model),
     /// It was deleted here.
-    Gone(&'a Gone),
+    Deleted(&'a DeletedModel),
 }
 
 /// The ids that copies of a model may have, in order: each next one is used if those before are deleted.
@@ -71,7 +71,7 @@ pub struct Model {
     /// Deleted versions.
     pub deleted_versions: BTreeMap<u64, DeletedVersion>,
     /// How often each of its fields was changed.
-    pub changes: Changes,
+    pub changes: ChangeCounts,
 }
 
 /// A deleted version.
@@ -85,7 +85,7 @@ pub struct DeletedVersion {
 
 /// How often fields were changed, see [`Field`]. Copies in two workspaces converge by that: the value changed more
 /// often wins, of equal counts the greater. No clock is involved.
-pub(crate) type Changes = BTreeMap<Field, u64>;
+pub(crate) type ChangeCounts = BTreeMap<Field, u64>;
 
 /// A field of a model or version. The order of variants is the format.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -130,7 +130,7 @@ pub struct Version {
     /// Who moved it to its stage; empty if nobody did.
     pub stage_by: String,
     /// How often each of its fields was changed.
-    pub changes: Changes,
+    pub changes: ChangeCounts,
 }
 
 /// The stage of a version. The order of variants is the format.
@@ -148,10 +148,10 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// All of them, in MLflow's order.
+    /// All of them, in order of rank.
     pub const ALL: [Self; 4] = [Self::None, Self::Staging, Self::Production, Self::Archived];
 
-    /// MLflow's name of the stage.
+    /// The stage's name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -166,14 +166,12 @@ impl Stage {
 impl std::str::FromStr for Stage {
     type Err = Error;
 
-    /// Parses MLflow's name of a stage, ignoring case.
+    /// Parses a stage's name, ignoring case.
     fn from_str(word: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|stage| stage.as_str().eq_ignore_ascii_case(word)).ok_or_else(|| {
-            let why = format!(
-                "Invalid Model Version stage: {word}. Value must be one of None, Staging, Production, Archived."
-            );
-            Error::invalid("stage", why)
-        })
+        Self::ALL
+            .into_iter()
+            .find(|stage| stage.as_str().eq_ignore_ascii_case(word))
+            .ok_or_else(|| Error::invalid("stage", format!("{word:?} is none of None, Staging, Production, Archived")))
     }
 }
 
@@ -294,7 +292,7 @@ pub enum Change {
         /// Models as they are now, by name.
         models: BTreeMap<String, Model>,
         /// Models that are deleted, all of them.
-        gone: BTreeMap<u128, Gone>,
+        deleted: BTreeMap<u128, DeletedModel>,
     },
 }
 
@@ -323,7 +321,7 @@ impl Registry {
     pub(crate) fn passing_over(&self, numbers: u64) -> Change {
         let mut models = self.models.clone();
         models.values_mut().for_each(|model| model.last_number = model.last_number.saturating_add(numbers));
-        Change::Merge { unused: Vec::new(), models, gone: self.gone.clone() }
+        Change::Merge { unused: Vec::new(), models, deleted: self.deleted.clone() }
     }
 }
 
@@ -342,15 +340,15 @@ impl State for Registry {
             Change::Delete { name, at_ms, by } => {
                 if let Some(model) = self.models.remove(name) {
                     let mut versions: BTreeSet<(u64, i64)> = model.known_versions().collect();
-                    versions.extend(self.gone.get(&model.id).iter().flat_map(|gone| &gone.versions));
-                    let gone = Gone { name: name.clone(), versions, at_ms: *at_ms, by: by.clone() };
-                    self.gone.insert(model.id, gone);
+                    versions.extend(self.deleted.get(&model.id).iter().flat_map(|gone| &gone.versions));
+                    let gone = DeletedModel { name: name.clone(), versions, at_ms: *at_ms, by: by.clone() };
+                    self.deleted.insert(model.id, gone);
                 }
             }
-            Change::Merge { unused, models, gone } => {
+            Change::Merge { unused, models, deleted } => {
                 unused.iter().for_each(|name| _ = self.models.remove(name));
                 self.models.extend(models.iter().map(|(name, model)| (name.clone(), model.clone())));
-                self.gone.clone_from(gone);
+                self.deleted.clone_from(deleted);
             }
             Change::Rename { name, new_name, at_ms } => {
                 if let Some(mut model) = self.models.remove(name) {
@@ -437,7 +435,7 @@ impl Model {
         self.aliases.retain(|_, number| versions.contains_key(number));
     }
 
-    /// The greatest version of each stage, in order of the stages' first versions (MLflow's order).
+    /// The greatest version of each stage, in order of the stages' first versions.
     pub fn latest(&self) -> impl Iterator<Item = (u64, &Version)> {
         let mut stages: Vec<Stage> = Vec::new();
         for version in self.versions.values() {
@@ -450,7 +448,7 @@ impl Model {
     }
 }
 
-fn count(changes: &mut Changes, field: Field) {
+fn count(changes: &mut ChangeCounts, field: Field) {
     let times = changes.entry(field).or_default();
     *times = times.saturating_add(1);
 }
@@ -466,7 +464,7 @@ impl Registry {
     /// The id of a new model: the same wherever the same model is imported, and never that of one that exists or was
     /// deleted here.
     fn free_id(&self, name: &str, created_ms: i64) -> u128 {
-        let taken = |id: &u128| self.gone.contains_key(id) || self.models.values().any(|model| model.id == *id);
+        let taken = |id: &u128| self.deleted.contains_key(id) || self.models.values().any(|model| model.id == *id);
         ids(name, created_ms).find(|id| !taken(id)).unwrap_or_default()
     }
 
@@ -479,8 +477,8 @@ impl Registry {
             if let Some((name, model)) = here {
                 return Known::Here(name, model);
             }
-            match self.gone.get(&id) {
-                Some(gone) => known = Known::Gone(gone),
+            match self.deleted.get(&id) {
+                Some(gone) => known = Known::Deleted(gone),
                 None => break,
             }
         }

@@ -11,8 +11,19 @@ use crate::error::Result;
 use crate::journal::registry::{Change, Known, Model, Version};
 use crate::workspace::handle::Workspace;
 
-/// Prefix of storage locations that this workspace's server manages.
-const SERVED: &str = "mlflow-artifacts:";
+/// A registered model of a source, to be adopted.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelImport<'a> {
+    /// Its name in the source.
+    pub name: &'a str,
+    /// The model as it is there.
+    pub model: &'a Model,
+    /// Whether to restore it if it was deleted here.
+    pub revive: bool,
+    /// How storage locations begin whose files are here. A version that has such a one keeps it, even if the source,
+    /// read without its files, names another.
+    pub own_storage: &'a str,
+}
 
 /// The result of adopting a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,24 +55,24 @@ pub struct AdoptedModel {
 }
 
 impl Workspace {
-    /// Adopts a registered model of a source atomically; see the module. `revive` restores one that was deleted here. A
-    /// change costs some syncs.
+    /// Adopts a registered model of a source atomically; see the module. A change costs some syncs.
     ///
     /// # Errors
     /// [`crate::Error::Corrupt`], [`crate::Error::Io`]; then nothing was changed.
-    pub fn adopt_model(&self, name: &str, theirs: &Model, revive: bool) -> Result<AdoptedModel> {
-        self.adopt_model_or_look(name, theirs, revive, false)
+    pub fn adopt_model(&self, import: &ModelImport<'_>) -> Result<AdoptedModel> {
+        self.adopt_or_preview(import, false)
     }
 
     /// What [`Self::adopt_model`] would do; changes nothing.
     ///
     /// # Errors
     /// As [`Self::adopt_model`].
-    pub fn look_at_model(&self, name: &str, theirs: &Model, revive: bool) -> Result<AdoptedModel> {
-        self.adopt_model_or_look(name, theirs, revive, true)
+    pub fn preview_model(&self, import: &ModelImport<'_>) -> Result<AdoptedModel> {
+        self.adopt_or_preview(import, true)
     }
 
-    fn adopt_model_or_look(&self, name: &str, theirs: &Model, revive: bool, only_look: bool) -> Result<AdoptedModel> {
+    fn adopt_or_preview(&self, import: &ModelImport<'_>, preview: bool) -> Result<AdoptedModel> {
+        let ModelImport { name, model: theirs, revive, own_storage } = *import;
         let mut done = AdoptedModel::default();
         self.change_registry(|registry| {
             done = AdoptedModel::default();
@@ -69,18 +80,18 @@ impl Workspace {
                 Known::Here(own_name, own) => Some((own_name, own)),
                 // One that was created here has another id, and still is the one of this name: its time of creation
                 // tells below.
-                Known::New | Known::Gone(_) => {
+                Known::New | Known::Deleted(_) => {
                     registry.models.get_key_value(name).map(|(name, own)| (name.as_str(), own))
                 }
             };
             let (name, after) = match known {
-                None if !revive && matches!(registry.known(name, theirs.created_ms), Known::Gone(_)) => {
+                None if !revive && matches!(registry.known(name, theirs.created_ms), Known::Deleted(_)) => {
                     done.is_deleted = true;
                     return Ok(Vec::new());
                 }
                 None => {
                     done.is_new = true;
-                    done.is_revived = matches!(registry.known(name, theirs.created_ms), Known::Gone(_));
+                    done.is_revived = matches!(registry.known(name, theirs.created_ms), Known::Deleted(_));
                     done.versions_added = theirs.versions.len() as u64;
                     (name, theirs.clone())
                 }
@@ -90,7 +101,7 @@ impl Workspace {
                 }
                 Some((own_name, own)) => {
                     done.name_here = Some(own_name.to_owned()).filter(|here| here != name);
-                    let after = updated(own, theirs, &mut done);
+                    let after = updated(own, theirs, own_storage, &mut done);
                     if after == *own {
                         return Ok(Vec::new());
                     }
@@ -98,7 +109,7 @@ impl Workspace {
                 }
             };
             done.is_changed = true;
-            if only_look {
+            if preview {
                 return Ok(Vec::new());
             }
             Ok(vec![Change::Create { name: name.to_owned(), model: after }])
@@ -108,7 +119,7 @@ impl Workspace {
 }
 
 /// The model here, updated from the source.
-fn updated(own: &Model, theirs: &Model, done: &mut AdoptedModel) -> Model {
+fn updated(own: &Model, theirs: &Model, own_storage: &str, done: &mut AdoptedModel) -> Model {
     let mut after = own.clone();
     if !theirs.description.is_empty() {
         after.description.clone_from(&theirs.description);
@@ -116,7 +127,9 @@ fn updated(own: &Model, theirs: &Model, done: &mut AdoptedModel) -> Model {
     after.tags.extend(theirs.tags.clone());
     for (&number, version) in &theirs.versions {
         match after.versions.get_mut(&number) {
-            Some(known) if known.created_ms == version.created_ms => *known = updated_version(known, version),
+            Some(known) if known.created_ms == version.created_ms => {
+                *known = updated_version(known, version, own_storage)
+            }
             None if number > own.last_number => {
                 done.versions_added += 1;
                 after.versions.insert(number, version.clone());
@@ -154,7 +167,7 @@ fn note_changes(own: &Model, after: &Model, done: &mut AdoptedModel) {
     }
 }
 
-fn updated_version(own: &Version, theirs: &Version) -> Version {
+fn updated_version(own: &Version, theirs: &Version, own_storage: &str) -> Version {
     let mut after = theirs.clone();
     if after.description.is_empty() {
         after.description.clone_from(&own.description);
@@ -164,8 +177,7 @@ fn updated_version(own: &Version, theirs: &Version) -> Version {
     after.updated_ms = own.updated_ms.max(theirs.updated_ms);
     (after.user, after.stage_by) = (own.user.clone(), own.stage_by.clone());
     after.changes = own.changes.clone();
-    // Files copied here keep their location, even if the source is read again without them.
-    if own.storage_location.starts_with(SERVED) && !theirs.storage_location.starts_with(SERVED) {
+    if own.storage_location.starts_with(own_storage) && !theirs.storage_location.starts_with(own_storage) {
         after.storage_location.clone_from(&own.storage_location);
     }
     after
@@ -175,7 +187,7 @@ fn updated_version(own: &Version, theirs: &Version) -> Version {
 mod tests {
     use super::*;
     use crate::journal::registry::Stage;
-    use crate::registry::store::Store;
+    use crate::registry::store::ModelRegistry;
 
     fn model() -> Model {
         let version = |number: u64| Version {
@@ -198,24 +210,28 @@ mod tests {
         }
     }
 
+    fn adopt(workspace: &Workspace, model: &Model, revive: bool) -> AdoptedModel {
+        workspace.adopt_model(&ModelImport { name: "net", model, revive, own_storage: "here:" }).unwrap()
+    }
+
     #[test]
     fn a_model_comes_as_it_was_and_follows_its_source() {
         let dir = tempfile::tempdir().unwrap();
         let workspace = Workspace::open_or_create(dir.path()).unwrap();
-        let done = workspace.adopt_model("net", &model(), false).unwrap();
+        let done = adopt(&workspace, &model(), false);
         assert_eq!((done.is_new, done.versions_added), (true, 2));
         let kept = workspace.read_registry(|all| Ok(all.models["net"].clone())).unwrap();
         assert_ne!(kept.id, 0, "a model gets a number of its own here");
         assert_eq!(kept, Model { id: kept.id, ..model() });
-        assert!(!workspace.adopt_model("net", &model(), false).unwrap().is_changed);
+        assert!(!adopt(&workspace, &model(), false).is_changed);
 
-        let store = Store::new(&workspace);
-        store.tag_model("net", "own", Some("x")).unwrap();
+        let store = ModelRegistry::new(&workspace);
+        store.set_model_tag("net", "own", Some("x")).unwrap();
         let mut later = model();
         later.aliases.insert("best".into(), 2);
         later.versions.get_mut(&1).unwrap().stage = Stage::Production;
         later.tags.insert("t".into(), "2".into());
-        assert!(workspace.adopt_model("net", &later, false).unwrap().is_changed);
+        assert!(adopt(&workspace, &later, false).is_changed);
         let shown = store.model("net").unwrap();
         assert_eq!((shown.aliases["best"], shown.tags["t"].as_str(), shown.tags["own"].as_str()), (2, "2", "x"));
         assert_eq!(store.version("net", 1).unwrap().current_stage, Stage::Production);
@@ -233,22 +249,22 @@ mod tests {
     fn other_models_and_deleted_versions_stay_as_they_are() {
         let dir = tempfile::tempdir().unwrap();
         let workspace = Workspace::open_or_create(dir.path()).unwrap();
-        workspace.adopt_model("net", &model(), false).unwrap();
+        adopt(&workspace, &model(), false);
         let other = Model { created_ms: 51, ..model() };
-        let done = workspace.adopt_model("net", &other, false).unwrap();
+        let done = adopt(&workspace, &other, false);
         assert!(done.is_other && !done.is_changed);
-        Store::new(&workspace).delete_version("net", 1).unwrap();
-        let done = workspace.adopt_model("net", &model(), false).unwrap();
+        ModelRegistry::new(&workspace).delete_version("net", 1).unwrap();
+        let done = adopt(&workspace, &model(), false);
         assert_eq!((done.versions_left_out, done.is_changed), (vec![1], false));
-        assert!(Store::new(&workspace).model("net").unwrap().aliases.is_empty(), "its alias stays away too");
+        assert!(ModelRegistry::new(&workspace).model("net").unwrap().aliases.is_empty(), "its alias stays away too");
     }
 
     #[test]
     fn a_deleted_model_stays_deleted_until_it_is_asked_for() {
         let dir = tempfile::tempdir().unwrap();
         let workspace = Workspace::open_or_create(dir.path()).unwrap();
-        let store = Store::new(&workspace);
-        let adopt = |theirs: &Model, revive| workspace.adopt_model("net", theirs, revive).unwrap();
+        let store = ModelRegistry::new(&workspace);
+        let adopt = |theirs: &Model, revive| adopt(&workspace, theirs, revive);
         for round in 0..2 {
             assert!(adopt(&model(), true).is_new, "{round}");
             store.delete_model("net").unwrap();
@@ -269,12 +285,12 @@ mod tests {
     fn a_model_that_was_renamed_here_is_followed() {
         let dir = tempfile::tempdir().unwrap();
         let workspace = Workspace::open_or_create(dir.path()).unwrap();
-        workspace.adopt_model("net", &model(), false).unwrap();
-        let store = Store::new(&workspace);
+        adopt(&workspace, &model(), false);
+        let store = ModelRegistry::new(&workspace);
         store.rename_model("net", "vision").unwrap();
         let mut later = model();
         later.tags.insert("t".into(), "2".into());
-        let done = workspace.adopt_model("net", &later, false).unwrap();
+        let done = adopt(&workspace, &later, false);
         assert_eq!((done.is_new, done.name_here.as_deref()), (false, Some("vision")));
         assert_eq!((store.model("vision").unwrap().tags["t"].as_str(), store.model("net").is_err()), ("2", true));
     }

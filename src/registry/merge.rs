@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::journal::registry::{Changes, Field, Gone, Model, Registry, Version};
+use crate::journal::registry::{ChangeCounts, DeletedModel, Field, Model, Registry, Version};
 
 /// The result of a merge.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,14 +27,14 @@ pub(super) struct Merged {
 #[must_use]
 pub(super) fn merge(own: &Registry, theirs: &Registry) -> Merged {
     let mut merged = Merged { registry: own.clone(), ..Merged::default() };
-    let gone = &mut merged.registry.gone;
-    for (id, theirs) in &theirs.gone {
+    let gone = &mut merged.registry.deleted;
+    for (id, theirs) in &theirs.deleted {
         let own = gone.entry(*id).or_insert_with(|| theirs.clone());
         let versions = own.versions.union(&theirs.versions).copied().collect();
         // Which of two actors is recorded does not matter, but both sides must agree.
         let newer =
             if (&theirs.by, theirs.at_ms, &theirs.name) > (&own.by, own.at_ms, &own.name) { theirs } else { &*own };
-        *own = Gone { versions, ..newer.clone() };
+        *own = DeletedModel { versions, ..newer.clone() };
     }
     let mut models: BTreeMap<u128, (String, Model)> = BTreeMap::new();
     for (name, model) in &own.models {
@@ -53,7 +53,7 @@ pub(super) fn merge(own: &Registry, theirs: &Registry) -> Merged {
             }
         }
     }
-    models.retain(|id, (_, model)| match merged.registry.gone.get(id) {
+    models.retain(|id, (_, model)| match merged.registry.deleted.get(id) {
         Some(gone) if model.known_versions().all(|version| gone.versions.contains(&version)) => false,
         Some(gone) => {
             model.remove_versions(|number, version| gone.versions.contains(&(number, version.created_ms)));
@@ -107,8 +107,8 @@ fn named(
 }
 
 /// Whether their value wins over ours, given which is greater.
-fn stands(theirs: &Changes, own: &Changes, field: &Field, greater: bool) -> bool {
-    let times = |changes: &Changes| changes.get(field).copied().unwrap_or(0);
+fn stands(theirs: &ChangeCounts, own: &ChangeCounts, field: &Field, greater: bool) -> bool {
+    let times = |changes: &ChangeCounts| changes.get(field).copied().unwrap_or(0);
     let (theirs, own) = (times(theirs), times(own));
     theirs > own || theirs == own && greater
 }
@@ -180,8 +180,8 @@ fn merge_version(own: &mut Version, theirs: &Version) -> bool {
 fn merge_map<V: Clone + Ord>(
     own: &mut BTreeMap<String, V>,
     theirs: &BTreeMap<String, V>,
-    own_changes: &Changes,
-    their_changes: &Changes,
+    own_changes: &ChangeCounts,
+    their_changes: &ChangeCounts,
     field: fn(String) -> Field,
 ) {
     let changed = their_changes.keys().filter_map(|changed| match changed {
@@ -199,7 +199,7 @@ fn merge_map<V: Clone + Ord>(
     }
 }
 
-fn merge_changes(own: &mut Changes, theirs: &Changes) {
+fn merge_changes(own: &mut ChangeCounts, theirs: &ChangeCounts) {
     for (field, &times) in theirs {
         let own = own.entry(field.clone()).or_default();
         *own = times.max(*own);
@@ -220,7 +220,8 @@ mod tests {
         Take(usize, usize),
     }
 
-    /// Changes of two models by three workspaces, each of which creates models and versions of its own numbers only.
+    /// ChangeCounts of two models by three workspaces, each of which creates models and versions of its own numbers
+    /// only.
     fn act() -> impl Strategy<Value = Act> {
         let name = prop::sample::select(vec!["m0", "m1"]).prop_map(str::to_owned);
         (0..3_usize, name, 0..10_u8, 1..6_u64, 0..3_usize, "[x-z]").prop_map(

@@ -11,12 +11,12 @@ pub(crate) mod pull;
 pub(crate) mod store;
 
 #[doc(inline)]
-pub use crate::journal::registry::{Gone, Model, Registry, Stage, Version};
+pub use crate::journal::registry::{DeletedModel, Model, Registry, Stage, Version};
 #[doc(inline)]
 pub use {
-    adopt::AdoptedModel,
+    adopt::{AdoptedModel, ModelImport},
     pull::PulledModels,
-    store::{Found, FoundVersion, ModelVersion, NewVersion, RegisteredModel, Store},
+    store::{FoundVersion, ModelRegistry, ModelVersion, NewVersion, Page, RegisteredModel},
 };
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ impl Workspace {
                 let list = if is_here(model.id) { &mut done.updated } else { &mut done.added };
                 list.push(name.clone());
             }
-            Ok(vec![Change::Merge { unused, models, gone: merged.registry.gone }])
+            Ok(vec![Change::Merge { unused, models, deleted: merged.registry.deleted }])
         })?;
         Ok(done)
     }

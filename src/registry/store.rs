@@ -90,23 +90,23 @@ pub struct NewVersion {
 pub type FoundVersion<'a> = (&'a str, u64, &'a Version);
 
 /// One page of a search, and the offset of the next.
-pub type Found<T> = (Vec<T>, Option<usize>);
+pub type Page<T> = (Vec<T>, Option<usize>);
 
 /// The registry of a workspace. Cheap to make: it borrows the handle.
 #[derive(Clone, Copy, Debug)]
-pub struct Store<'a> {
+pub struct ModelRegistry<'a> {
     workspace: &'a Workspace,
 }
 
 impl Workspace {
     /// The registry of models.
     #[must_use]
-    pub fn registry(&self) -> Store<'_> {
-        Store::new(self)
+    pub fn registry(&self) -> ModelRegistry<'_> {
+        ModelRegistry::new(self)
     }
 }
 
-impl<'a> Store<'a> {
+impl<'a> ModelRegistry<'a> {
     /// The registry of a workspace.
     #[must_use]
     pub fn new(workspace: &'a Workspace) -> Self {
@@ -182,7 +182,7 @@ impl<'a> Store<'a> {
     ///
     /// # Errors
     /// [`Error::NotFound`](crate::error::Error::NotFound), [`Error::Io`](crate::error::Error::Io).
-    pub fn describe_model(self, name: &str, description: &str) -> Result<RegisteredModel> {
+    pub fn set_model_description(self, name: &str, description: &str) -> Result<RegisteredModel> {
         let at_ms = now_ms();
         self.change(|registry| {
             registry.model(name)?;
@@ -207,7 +207,7 @@ impl<'a> Store<'a> {
     ///
     /// # Errors
     /// [`Error::NotFound`](crate::error::Error::NotFound) for the model, [`Error::Io`](crate::error::Error::Io).
-    pub fn tag_model(self, name: &str, key: &str, value: Option<&str>) -> Result<()> {
+    pub fn set_model_tag(self, name: &str, key: &str, value: Option<&str>) -> Result<()> {
         self.change(|registry| {
             let known = registry.model(name)?.tags.get(key).map(String::as_str);
             let change = Change::Tag { name: name.to_owned(), key: key.to_owned(), value: value.map(str::to_owned) };
@@ -290,7 +290,7 @@ impl<'a> Store<'a> {
     ///
     /// # Errors
     /// [`Error::NotFound`](crate::error::Error::NotFound), [`Error::Io`](crate::error::Error::Io).
-    pub fn describe_version(self, name: &str, number: u64, description: &str) -> Result<ModelVersion> {
+    pub fn set_version_description(self, name: &str, number: u64, description: &str) -> Result<ModelVersion> {
         let at_ms = now_ms();
         self.change(|registry| {
             registry.version(name, number)?;
@@ -316,7 +316,7 @@ impl<'a> Store<'a> {
     ///
     /// # Errors
     /// [`Error::NotFound`](crate::error::Error::NotFound) for the version, [`Error::Io`](crate::error::Error::Io).
-    pub fn tag_version(self, name: &str, number: u64, key: &str, value: Option<&str>) -> Result<()> {
+    pub fn set_version_tag(self, name: &str, number: u64, key: &str, value: Option<&str>) -> Result<()> {
         self.change(|registry| {
             let known = registry.version(name, number)?.tags.get(key).map(String::as_str);
             let (name, key_of) = (name.to_owned(), key.to_owned());
@@ -329,7 +329,13 @@ impl<'a> Store<'a> {
     ///
     /// # Errors
     /// [`Error::NotFound`](crate::error::Error::NotFound), [`Error::Io`](crate::error::Error::Io).
-    pub fn move_version(self, name: &str, number: u64, stage: Stage, archive_others: bool) -> Result<ModelVersion> {
+    pub fn set_version_stage(
+        self,
+        name: &str,
+        number: u64,
+        stage: Stage,
+        archive_others: bool,
+    ) -> Result<ModelVersion> {
         let (at_ms, actor) = (now_ms(), self.workspace.actor());
         self.change(|registry| {
             registry.version(name, number)?;
@@ -371,7 +377,7 @@ impl<'a> Store<'a> {
         order: impl Fn((&str, &Model), (&str, &Model)) -> Ordering,
         offset: usize,
         max: usize,
-    ) -> Result<Found<RegisteredModel>> {
+    ) -> Result<Page<RegisteredModel>> {
         self.read(|registry| {
             let models = registry.models.iter().map(|(name, model)| (name.as_str(), model));
             let mut found: Vec<(&str, &Model)> = models.filter(|(name, model)| passes(name, model)).collect();
@@ -391,7 +397,7 @@ impl<'a> Store<'a> {
         order: impl Fn(&FoundVersion<'_>, &FoundVersion<'_>) -> Ordering,
         offset: usize,
         max: usize,
-    ) -> Result<Found<ModelVersion>> {
+    ) -> Result<Page<ModelVersion>> {
         self.read(|registry| {
             let bounds = only
                 .map_or((Bound::Unbounded, Bound::Unbounded), |name| (Bound::Included(name), Bound::Included(name)));
@@ -407,7 +413,7 @@ impl<'a> Store<'a> {
 }
 
 /// A page of results and the offset of the next.
-fn page<F, T>(found: Vec<F>, offset: usize, max: usize, shown: impl Fn(F) -> T) -> Found<T> {
+fn page<F, T>(found: Vec<F>, offset: usize, max: usize, shown: impl Fn(F) -> T) -> Page<T> {
     let count = found.len();
     let page: Vec<T> = found.into_iter().skip(offset).take(max).map(shown).collect();
     let end = offset.saturating_add(page.len());

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use crate::error::Error;
 use crate::journal::registry::Stage;
 use crate::options::Options;
-use crate::registry::store::{FoundVersion, NewVersion, Store};
+use crate::registry::store::{FoundVersion, ModelRegistry, NewVersion};
 use crate::storage::memory::SimDisk;
 use crate::workspace::handle::Workspace;
 
@@ -130,7 +130,7 @@ fn plainly(models: &mut BTreeMap<&'static str, Plain>, which: bool, step: &Step)
     true
 }
 
-fn really(store: Store<'_>, which: bool, step: &Step) -> Result<(), Error> {
+fn really(store: ModelRegistry<'_>, which: bool, step: &Step) -> Result<(), Error> {
     let own = name(which);
     match *step {
         Step::Create => store.create_model(own, "", BTreeMap::new()).map(|_| ()),
@@ -140,8 +140,10 @@ fn really(store: Store<'_>, which: bool, step: &Step) -> Result<(), Error> {
         Step::DeleteVersion(number) => store.delete_version(own, number),
         Step::Alias(alias, number) => store.set_alias(own, word(alias), Some(number)),
         Step::Unalias(alias) => store.set_alias(own, word(alias), None),
-        Step::Move(number, stage, archive) => store.move_version(own, number, Stage::ALL[stage], archive).map(|_| ()),
-        Step::Tag(key, set) => store.tag_model(own, word(key), set.then_some("v")),
+        Step::Move(number, stage, archive) => {
+            store.set_version_stage(own, number, Stage::ALL[stage], archive).map(|_| ())
+        }
+        Step::Tag(key, set) => store.set_model_tag(own, word(key), set.then_some("v")),
     }
 }
 
@@ -154,12 +156,12 @@ proptest! {
         let mut models = BTreeMap::new();
         for (which, step) in &steps {
             let allowed = plainly(&mut models, *which, step);
-            let done = really(Store::new(&workspace), *which, step);
+            let done = really(ModelRegistry::new(&workspace), *which, step);
             prop_assert_eq!(done.is_ok(), allowed, "{:?} of {}: {:?}", step, name(*which), done);
         }
         // A handle that was not there sees the same.
         let other = on(&disk);
-        let (found, _) = Store::new(&other).find_models(|_, _| true, |a, b| a.0.cmp(b.0), 0, 10).unwrap();
+        let (found, _) = ModelRegistry::new(&other).find_models(|_, _| true, |a, b| a.0.cmp(b.0), 0, 10).unwrap();
         let names: Vec<&str> = found.iter().map(|model| model.name.as_str()).collect();
         prop_assert_eq!(names, models.keys().copied().collect::<Vec<_>>());
         for model in found {
@@ -168,7 +170,7 @@ proptest! {
             prop_assert_eq!(model.tags.keys().cloned().collect::<BTreeSet<_>>(), plain.tags.clone());
             let by_number = |a: &FoundVersion<'_>, b: &FoundVersion<'_>| a.1.cmp(&b.1);
             let (versions, _) =
-                Store::new(&other).find_versions(Some(&model.name), |_| true, by_number, 0, 1000).unwrap();
+                ModelRegistry::new(&other).find_versions(Some(&model.name), |_| true, by_number, 0, 1000).unwrap();
             let versions: Vec<(u64, Stage)> =
                 versions.iter().map(|version| (version.version, version.current_stage)).collect();
             prop_assert_eq!(&versions, &plain.versions);
@@ -185,13 +187,13 @@ proptest! {
 fn numbers_and_names_are_given_once_among_many_handles() {
     let disk = Arc::new(SimDisk::new());
     let workspace = on(&disk);
-    Store::new(&workspace).create_model("m", "", BTreeMap::new()).unwrap();
+    ModelRegistry::new(&workspace).create_model("m", "", BTreeMap::new()).unwrap();
     let hands = 4;
     let results: Vec<(Vec<u64>, usize)> = std::thread::scope(|scope| {
         let work = |_| {
             let workspace = on(&disk);
             move || {
-                let store = Store::new(&workspace);
+                let store = ModelRegistry::new(&workspace);
                 let numbers = (0..12).map(|_| store.create_version(&version("m")).unwrap().version).collect();
                 let taken = (0..6).filter(|at| store.create_model(&format!("n{at}"), "", BTreeMap::new()).is_ok());
                 (numbers, taken.count())
@@ -218,8 +220,8 @@ fn a_workspace_without_the_folder_is_read_and_gets_it_with_the_first_change() {
     let workspace = on(&disk);
     assert!(workspace.damage().unwrap().is_empty());
     assert!(workspace.maintenance().verify().unwrap().is_ok());
-    let store = Store::new(&workspace);
+    let store = ModelRegistry::new(&workspace);
     assert!(matches!(store.model("m"), Err(Error::NotFound { .. })));
     store.create_model("m", "", BTreeMap::new()).unwrap();
-    assert_eq!(Store::new(&on(&disk)).model("m").unwrap().name, "m");
+    assert_eq!(ModelRegistry::new(&on(&disk)).model("m").unwrap().name, "m");
 }

@@ -37,13 +37,13 @@ pub struct Bundle<'a> {
 
 /// Parcels being put together.
 #[derive(Debug, Default)]
-pub struct Bundling {
+pub struct BundleBuilder {
     bytes: Vec<u8>,
     points: u64,
     scratch: Vec<u8>,
 }
 
-impl Bundling {
+impl BundleBuilder {
     /// Adds a parcel. `false` if there is no room for it, unless it is the first.
     ///
     /// # Errors

@@ -418,7 +418,7 @@ impl Walk<'_> {
 }
 
 /// The ranges of points that may have these steps, by the part's pyramid; all points if `steps` is `None`.
-fn stretches_within(part: &SeriesPart, steps: Option<&RangeInclusive<i64>>) -> Result<Vec<Range<usize>>> {
+pub(super) fn stretches_within(part: &SeriesPart, steps: Option<&RangeInclusive<i64>>) -> Result<Vec<Range<usize>>> {
     let len = part_len(part);
     let all = || std::iter::once(0..len).collect();
     let (SeriesPart::Sealed(group, index), Some(steps)) = (part, steps) else { return Ok(all()) };

@@ -4,11 +4,13 @@
 //! which points survive a power loss; [`seal`] turns points into columns ([`columns`] sorts them by series, [`axes`]
 //! finds shared axes); [`session`] is one writer's log and tail ([`place`]: where its files are); [`log_view`] is a log
 //! as readers see it, [`log_metadata`] what it says besides points, [`log_summary`] the part that lists need;
-//! [`snapshot`] is a fixed view of a run, [`salvage`] the same around damage; [`downsample`] makes plots; [`pack`]
-//! writes finished runs into packs; [`parcel`] is what travels between workspaces, several of them as a [`bundle`].
+//! [`snapshot`] is a fixed view of a run, [`salvage`] the same around damage; [`chunks`] streams a long history;
+//! [`downsample`] makes plots; [`pack`] writes finished runs into packs; [`parcel`] is what travels between workspaces,
+//! several of them as a [`bundle`].
 
 pub mod axes;
 pub mod bundle;
+pub mod chunks;
 pub mod columns;
 pub mod downsample;
 pub mod log_metadata;

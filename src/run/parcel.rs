@@ -124,8 +124,9 @@ impl Parcel {
         Ok(group.finish(0)?.0)
     }
 
-    /// Reads and verifies a parcel of at most `points` that takes all of `bytes`, and checks that it has nothing but what
-    /// a writer of a run may say: points, params, tags, the run's attributes without its deletion, and attached items.
+    /// Reads and verifies a parcel of at most `points` that takes all of `bytes`, and checks that it has nothing but
+    /// what a writer of a run may say: points, params, tags, the run's attributes without its deletion, and attached
+    /// items.
     ///
     /// # Errors
     /// [`Error::Invalid`] with the offset and the reason.

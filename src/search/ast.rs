@@ -6,7 +6,7 @@ use crate::base::stats::SeriesStats;
 use crate::search::like::Like;
 
 /// A condition on a run. A clause is true or false, never unknown, so NOT is the plain complement: `NOT params.a = 'x'`
-/// is true for a run without `a`, while `params.a != 'x'` is not (MLflow's rule).
+/// is true for a run without `a`, while `params.a != 'x'` is not.
 #[derive(Clone, Debug)]
 pub enum Expr {
     /// All hold.
@@ -43,7 +43,7 @@ pub enum DatasetField {
     Name,
     /// Its digest.
     Digest,
-    /// Its context.
+    /// Its context, as a tag of its use says it; see [`Conventions`](crate::query::Conventions).
     Context,
 }
 
@@ -51,7 +51,7 @@ pub enum DatasetField {
 ///
 /// - `` metrics.`a.min` `` (quoted) is the latest value of the metric called `a.min`, always.
 /// - `` metrics.`a`.min `` (a statistic after the quotes) is always the least value of `a`.
-/// - `metrics.a.min` (no quotes) is the metric called `a.min` if any searched part has one, as in MLflow; else the
+/// - `metrics.a.min` (no quotes) is the metric called `a.min` if any searched part has one; else the
 ///   least value of `a`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricName {
@@ -183,11 +183,11 @@ pub enum TimeAttribute {
 pub enum TextAttribute {
     /// `run_id`.
     RunId,
-    /// `run_name`: the run's name (MLflow reads the tag `mlflow.runName`, which follows the name).
+    /// `run_name`.
     RunName,
     /// `status`, in capitals.
     Status,
-    /// `artifact_uri`, made of the experiment's root (see [`crate::search::execute::Query::artifact_roots`]).
+    /// `artifact_uri`: the run's own, or made by [`Conventions`](crate::query::Conventions).
     ArtifactUri,
     /// `user_id`.
     UserId,

@@ -83,7 +83,7 @@ pub const NULLABLE: [Operator; 6] = [TEXTS[0], TEXTS[1], TEXTS[2], TEXTS[3], Ope
 
 /// The kinds of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entity {
+pub enum NameKind {
     /// An attribute, such as a name or a time.
     Attribute,
     /// A metric of a run.
@@ -161,7 +161,7 @@ impl<A: Copy> Attribute<A> {
 #[derive(Clone, Copy, Debug)]
 pub struct Keys {
     /// What they name.
-    pub entity: Entity,
+    pub entity: NameKind,
     /// The words, the usual one first.
     pub words: &'static [&'static str],
     /// How they are compared; of attributes each has its own.
@@ -236,21 +236,21 @@ const ALL_OF_TEXTS: &[Operator] = ALL_OF_KEYS.split_at(10).0;
 #[must_use]
 pub const fn run_keys(metrics: Rules, keyed: Rules, datasets: Rules) -> [Keys; 5] {
     [
-        Keys { entity: Entity::Metric, words: &["metrics", "metric"], rules: metrics, ordered: true },
+        Keys { entity: NameKind::Metric, words: &["metrics", "metric"], rules: metrics, ordered: true },
         Keys {
-            entity: Entity::Param,
+            entity: NameKind::Param,
             words: &["params", "param", "parameters", "parameter"],
             rules: keyed,
             ordered: true,
         },
-        Keys { entity: Entity::Tag, words: &["tags", "tag"], rules: keyed, ordered: true },
+        Keys { entity: NameKind::Tag, words: &["tags", "tag"], rules: keyed, ordered: true },
         Keys {
-            entity: Entity::Attribute,
+            entity: NameKind::Attribute,
             words: &["attributes", "attribute", "attr", "run"],
             rules: NO_RULES,
             ordered: true,
         },
-        Keys { entity: Entity::Dataset, words: &["datasets", "dataset"], rules: datasets, ordered: false },
+        Keys { entity: NameKind::Dataset, words: &["datasets", "dataset"], rules: datasets, ordered: false },
     ]
 }
 

@@ -1,10 +1,11 @@
 //! A query over several index parts: filter, order, page.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use rustc_hash::FxHashSet;
 
-use crate::base::ids::ExperimentId;
+use crate::base::ids::{ExperimentId, RunId};
 use crate::base::stats::RunStatus;
 use crate::error::{Error, Result};
 use crate::index::bitmap::Bitmap;
@@ -49,6 +50,38 @@ pub enum View {
 /// generations do not count.
 pub type Deletions = BTreeMap<ExperimentId, (u64, bool)>;
 
+/// What the layer above the store decides about the values that filters and orders read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conventions {
+    /// By experiment: the `artifact_uri` of its runs that have none of their own. Runs of other experiments lack it.
+    pub artifact_uris: BTreeMap<ExperimentId, UriTemplate>,
+    /// The tag that `datasets.context` reads of a dataset's use: a key, or the last word of a key with dots.
+    pub context_tag: Cow<'static, str>,
+}
+
+impl Default for Conventions {
+    fn default() -> Self {
+        Self { artifact_uris: BTreeMap::new(), context_tag: Cow::Borrowed("context") }
+    }
+}
+
+/// URIs that differ in a run's id only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UriTemplate {
+    /// What comes before the id.
+    pub before: String,
+    /// What comes after it.
+    pub after: String,
+}
+
+impl UriTemplate {
+    /// The URI of a run.
+    #[must_use]
+    pub fn of(&self, run: &RunId) -> String {
+        [&self.before, run.as_str(), &self.after].concat()
+    }
+}
+
 /// Runs to find, in which order, and which page of them.
 #[derive(Clone, Debug)]
 pub struct Query {
@@ -58,7 +91,7 @@ pub struct Query {
     pub order_by: Vec<OrderBy>,
     /// Whether deleted runs are found.
     pub view: View,
-    /// The experiments to search; an empty list searches all (MLflow's REST answers nothing there: the server decides).
+    /// The experiments to search; an empty list searches all.
     pub experiments: Vec<ExperimentId>,
     /// Most runs on the page; at least 1.
     pub max_results: usize,
@@ -67,13 +100,12 @@ pub struct Query {
     /// The kind of the runs to find: [`crate::base::items::RUN`] for plain runs.
     #[doc(hidden)]
     pub kind: u8,
-    /// Each experiment's artifact root: a run's `artifact_uri` is `ROOT/RUN_ID/artifacts`, and absent for experiments
-    /// that are not listed.
-    pub artifact_roots: BTreeMap<ExperimentId, String>,
+    /// What the layer above decides about the values of some names.
+    pub conventions: Conventions,
 }
 
 impl Default for Query {
-    /// All active runs, latest start first, 1,000 a page (MLflow's default).
+    /// All active runs, latest start first, 1,000 a page.
     fn default() -> Self {
         Self {
             filter: None,
@@ -83,7 +115,7 @@ impl Default for Query {
             max_results: 1000,
             offset: 0,
             kind: crate::base::items::RUN,
-            artifact_roots: BTreeMap::new(),
+            conventions: Conventions::default(),
         }
     }
 }
@@ -160,7 +192,7 @@ pub fn execute(parts: &[MaskedPart<'_>], query: &Query, deletions: &Deletions) -
     if query.max_results == 0 {
         return Err(Error::invalid("max_results", "it must be at least 1"));
     }
-    let context = Context { literals: literals(parts, query.names())?, roots: &query.artifact_roots };
+    let context = Context { literals: literals(parts, query.names())?, conventions: &query.conventions };
     let order = complete(&query.order_by);
     let hits = matching(parts, query, deletions, &context)?;
     let mut columns = Vec::with_capacity(parts.len());

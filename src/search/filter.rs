@@ -1,11 +1,9 @@
 //! Which runs of one part satisfy an expression: columns in, a set of ordinals out.
 
-use std::collections::BTreeMap;
-
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::base::ids::{ExperimentId, RunId};
-use crate::base::items::{ARTIFACT_URI, DATASET, dataset_context, split};
+use crate::base::ids::RunId;
+use crate::base::items::{ARTIFACT_URI, DATASET, dataset_tag, split};
 use crate::base::stats::RunStatus;
 use crate::error::Result;
 use crate::index::bitmap::Bitmap;
@@ -13,13 +11,14 @@ use crate::index::layout::{Family, run};
 use crate::index::part::IndexPart;
 use crate::search::ast::{Clause, Comparison, DatasetField, Expr, NumberTest, TextAttribute, TextTest};
 use crate::search::column::{NumberColumn, Numbers, TextColumn, hex, meant, times, words};
+use crate::search::execute::Conventions;
 
 /// What an expression needs beside the part.
 pub(crate) struct Context<'a> {
     /// Ambiguous metric names that are keys of some searched part.
     pub(crate) literals: FxHashSet<String>,
-    /// Each experiment's artifact root.
-    pub(crate) roots: &'a BTreeMap<ExperimentId, String>,
+    /// What the caller decides about some names.
+    pub(crate) conventions: &'a Conventions,
 }
 
 /// The runs of `part` that satisfy `expr`.
@@ -97,12 +96,12 @@ fn evaluate_clause(part: &IndexPart, clause: &Clause, context: &Context<'_>) -> 
             Ok(passed)
         }
         Clause::Text(attribute, test) => attributes(part, *attribute, test, context),
-        Clause::Dataset(field, test) => datasets(part, *field, test),
+        Clause::Dataset(field, test) => datasets(part, *field, test, &context.conventions.context_tag),
     }
 }
 
 /// The runs that read a dataset which passes. Each distinct name and digest is tested once, each distinct use once.
-fn datasets(part: &IndexPart, field: DatasetField, test: &TextTest) -> Result<Bitmap> {
+fn datasets(part: &IndexPart, field: DatasetField, test: &TextTest, context_tag: &str) -> Result<Bitmap> {
     let mut passed = Bitmap::none(part.len());
     // Cells come key by key, and most runs of a dataset use it alike: the last answer serves again.
     let mut last: Option<(String, bool)> = None;
@@ -113,7 +112,7 @@ fn datasets(part: &IndexPart, field: DatasetField, test: &TextTest) -> Result<Bi
             let asked = match field {
                 DatasetField::Name => fields.first().copied(),
                 DatasetField::Digest => fields.get(1).copied(),
-                DatasetField::Context => dataset_context(value),
+                DatasetField::Context => dataset_tag(value, context_tag),
             };
             last = Some((text.to_owned(), asked.is_some_and(|asked| test.passes(asked))));
         }
@@ -226,7 +225,7 @@ fn attributes(part: &IndexPart, attribute: TextAttribute, test: &TextTest, conte
             let own = own_artifact_uris(part)?;
             let mut passed = Bitmap::none(part.len());
             for ordinal in 0..part.len() as u32 {
-                if artifact_uri(part, ordinal, context.roots, &own)?.is_some_and(|uri| indexed.passes(&uri)) {
+                if artifact_uri(part, ordinal, context.conventions, &own)?.is_some_and(|uri| indexed.passes(&uri)) {
                     passed.insert(ordinal);
                 }
             }
@@ -236,22 +235,22 @@ fn attributes(part: &IndexPart, attribute: TextAttribute, test: &TextTest, conte
     }
 }
 
-/// The run's artifact URI: its own, else below its experiment's root, if that is known. `own` are the URIs of
+/// The run's artifact URI: its own, else its experiment's template, if there is one. `own` are the URIs of
 /// [`own_artifact_uris`].
 pub(crate) fn artifact_uri(
     part: &IndexPart,
     ordinal: u32,
-    roots: &BTreeMap<ExperimentId, String>,
+    conventions: &Conventions,
     own: &FxHashMap<u32, String>,
 ) -> Result<Option<String>> {
     if let Some(uri) = own.get(&ordinal) {
         return Ok(Some(uri.clone()));
     }
     let experiment = part.experiment(part.run_ints(run::EXPERIMENT_CODES)?.get(ordinal as usize) as usize)?;
-    let Some(root) = roots.get(&experiment) else {
+    let Some(template) = conventions.artifact_uris.get(&experiment) else {
         return Ok(None);
     };
-    Ok(Some(format!("{}/{}/artifacts", root.trim_end_matches('/'), part.run_id(ordinal)?)))
+    Ok(Some(template.of(&part.run_id(ordinal)?)))
 }
 
 /// The URIs of runs that name a place of their own.

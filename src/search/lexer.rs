@@ -114,7 +114,7 @@ fn number(text: &str) -> usize {
     if text[at..].starts_with(word) { 0 } else { at }
 }
 
-/// Where the quote that opens `text` closes. As in MLflow, two quotes or a backslash before a quote do not close and
+/// Where the quote that opens `text` closes. Two quotes or a backslash before a quote do not close and
 /// stay in the text as written; where nothing else closes, the last such quote does.
 fn closing(text: &str, quote: char) -> Option<usize> {
     let bytes = text.as_bytes();

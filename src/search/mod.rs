@@ -2,12 +2,8 @@
 //!
 //! The path of a filter: `lexer` → [`parser`] and `comparison`, which take names and operators from a [`dialect`] and
 //! return a [`refusal`] on errors → [`runs`] → [`ast`] → `filter` (sets of runs, part by part) → `rank` (order, the
-//! best k) → [`execute`] (pages) → [`table`] (cells and profiles of columns). [`order`] defines orders, [`like`] matches LIKE patterns.
-//!
-//! Where the answers differ from MLflow's, on filters that MLflow takes: `run_name` reads the run's name, not the tag
-//! `mlflow.runName`; infinite values are themselves, not ±1.8e308; ILIKE folds every letter, not ASCII alone;
-//! `metrics.a.min` is the least value of `a` where no run has a metric called `a.min`; an order by one key twice is
-//! taken.
+//! best k) → [`execute`] (pages) → [`table`] (cells and profiles of columns). [`order`] defines orders, [`like`]
+//! matches LIKE patterns.
 
 pub mod ast;
 pub(crate) mod column;

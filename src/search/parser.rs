@@ -12,7 +12,7 @@
 //! [`Dialect`] says.
 
 use crate::search::ast::{Aggregate, DatasetField, MetricName, NumberTest, TextTest};
-use crate::search::dialect::{Attribute, Dialect, Entity, Rules};
+use crate::search::dialect::{Attribute, Dialect, NameKind, Rules};
 use crate::search::lexer::{Kind, Token, tokens, word};
 use crate::search::refusal::{CLAUSES_MAX, DEPTH_MAX, ORDER_BY_MAX, Parsed, Reason, Refusal, Source};
 
@@ -65,7 +65,7 @@ pub struct Sorting<A> {
 /// Parses a filter; `None` for the empty text, which keeps everything. O(length).
 ///
 /// # Errors
-/// The place, what stands there and what would be right. A text of white space only is refused, as in MLflow.
+/// The place, what stands there and what would be right. A text of white space only is refused.
 pub fn parse_tree<A: Copy>(dialect: &Dialect<A>, text: &str) -> Parsed<Option<Tree<A>>> {
     if text.is_empty() {
         return Ok(None);
@@ -149,7 +149,7 @@ pub(super) struct Parser<'t, 'a, A: 'static> {
     /// Where the comparison that is read begins, in bytes.
     start: usize,
     /// The name whose comparison is read.
-    name: Option<(Entity, String)>,
+    name: Option<(NameKind, String)>,
 }
 
 /// The key of a name: whether it is in quotes, and what follows the quotes.
@@ -273,10 +273,10 @@ impl<'t, 'a, A: Copy> Parser<'t, 'a, A> {
     /// Names as examples.
     fn names(&self) -> String {
         let example = |entity| match entity {
-            Entity::Metric => Some("metrics.loss"),
-            Entity::Param => Some("params.`my key`"),
-            Entity::Tag => Some("tags.owner"),
-            Entity::Attribute | Entity::Dataset => None,
+            NameKind::Metric => Some("metrics.loss"),
+            NameKind::Param => Some("params.`my key`"),
+            NameKind::Tag => Some("tags.owner"),
+            NameKind::Attribute | NameKind::Dataset => None,
         };
         let keys = self.dialect.keys.iter().filter_map(|keys| example(keys.entity));
         let mut names: Vec<&str> = keys.collect();
@@ -290,7 +290,7 @@ impl<'t, 'a, A: Copy> Parser<'t, 'a, A> {
     }
 
     /// What the tokens of a name name. It is split at its first dot: the entity before it, the key after it; without a
-    /// dot it is an attribute (MLflow's rule).
+    /// dot it is an attribute.
     fn named(&mut self, tokens: &[Token<'a>]) -> Parsed<(Field<A>, Rules)> {
         let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else {
             return Err(self.refuse_next(Reason::Name(self.names())));
@@ -311,21 +311,21 @@ impl<'t, 'a, A: Copy> Parser<'t, 'a, A> {
             let quotes = entity.starts_with(['"', '`']);
             let hint = if quotes { "; quotes go around the key alone, as in tags.`my key`" } else { "" };
             let known = format!("{}{hint}", words.collect::<Vec<_>>().join(", "));
-            return Err(self.refuse(start, unquoted, Reason::Entity(known)));
+            return Err(self.refuse(start, unquoted, Reason::NameKind(known)));
         };
         if self.source != Source::Filter && !keys.ordered {
             return Err(self.refuse(start, unquoted, Reason::NotOrdered(keys.entity)));
         }
         if let Some(suffix) = suffix
-            && !(self.dialect.statistics && keys.entity == Entity::Metric)
+            && !(self.dialect.statistics && keys.entity == NameKind::Metric)
         {
             let why = if self.dialect.statistics { "only metrics have statistics" } else { "a key is all in quotes" };
             return self.refuse_key(key_start, format!("{suffix:?} follows the key; {why}"));
         }
         self.name = Some((keys.entity, key.to_owned()));
         let field = match keys.entity {
-            Entity::Attribute => return self.attribute(key_start, key),
-            Entity::Metric => Field::Metric(match suffix {
+            NameKind::Attribute => return self.attribute(key_start, key),
+            NameKind::Metric => Field::Metric(match suffix {
                 None if quoted || !self.dialect.statistics => MetricName::latest(key),
                 None => MetricName::unquoted(key),
                 Some(suffix) => match suffix.strip_prefix('.').and_then(Aggregate::named) {
@@ -337,9 +337,9 @@ impl<'t, 'a, A: Copy> Parser<'t, 'a, A> {
                     }
                 },
             }),
-            Entity::Param => Field::Param(key.to_owned()),
-            Entity::Tag => Field::Tag(key.to_owned()),
-            Entity::Dataset => match key {
+            NameKind::Param => Field::Param(key.to_owned()),
+            NameKind::Tag => Field::Tag(key.to_owned()),
+            NameKind::Dataset => match key {
                 "name" => Field::Dataset(DatasetField::Name),
                 "digest" => Field::Dataset(DatasetField::Digest),
                 "context" => Field::Dataset(DatasetField::Context),
@@ -380,7 +380,7 @@ impl<'t, 'a, A: Copy> Parser<'t, 'a, A> {
     }
 
     fn attribute(&mut self, start: usize, key: &str) -> Parsed<(Field<A>, Rules)> {
-        self.name = Some((Entity::Attribute, key.to_owned()));
+        self.name = Some((NameKind::Attribute, key.to_owned()));
         let names = |attribute: &&Attribute<A>| self.source.names_of(attribute).contains(&key);
         if let Some(attribute) = self.dialect.attributes.iter().find(names) {
             return Ok((Field::Attribute(attribute.id), attribute.rules));
@@ -409,9 +409,9 @@ impl<'t, 'a, A: Copy> Parser<'t, 'a, A> {
         });
         let text = rest.iter().any(|token| matches!(token.kind, Kind::Quoted('\'' | '"', _)));
         let candidates = self.dialect.keys.iter().filter(|keys| match keys.entity {
-            Entity::Metric => number || !text,
-            Entity::Param | Entity::Tag => !number,
-            Entity::Attribute | Entity::Dataset => false,
+            NameKind::Metric => number || !text,
+            NameKind::Param | NameKind::Tag => !number,
+            NameKind::Attribute | NameKind::Dataset => false,
         });
         let names: Vec<String> =
             candidates.filter_map(|keys| keys.words.first().map(|word| format!("{word}.{key}"))).collect();

@@ -88,7 +88,7 @@ impl<'a> PartOrder<'a> {
             OrderKey::Text(TextAttribute::Status) => Ok(Column::Status(part.run_ints(run::STATUS)?)),
             OrderKey::Text(TextAttribute::ArtifactUri) => {
                 let own = own_artifact_uris(part)?;
-                let uris = (0..part.len() as u32).map(|ordinal| artifact_uri(part, ordinal, context.roots, &own));
+                let uris = (0..part.len() as u32).map(|ordinal| artifact_uri(part, ordinal, context.conventions, &own));
                 uris.collect::<Result<_>>().map(Column::Made)
             }
             OrderKey::Text(attribute) => Ok(match words(part, *attribute)? {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::Error;
-use crate::search::dialect::{Attribute, Entity, Operator};
+use crate::search::dialect::{Attribute, NameKind, Operator};
 use crate::search::lexer::TEXT_BYTES_MAX;
 
 /// Most clauses of an order.
@@ -29,7 +29,7 @@ pub struct Refusal {
     /// Where the comparison begins that is refused, in bytes.
     pub start: usize,
     /// The name that is compared, where it was understood.
-    pub name: Option<(Entity, String)>,
+    pub name: Option<(NameKind, String)>,
 }
 
 /// What a text is.
@@ -84,11 +84,11 @@ pub enum Reason {
     /// The key of a name is not well formed.
     Key(String),
     /// A name begins with an unknown kind of key; lists the known kinds.
-    Entity(String),
+    NameKind(String),
     /// What is searched has no such attribute; which there are, and a hint.
     Attribute(String),
     /// Nothing is ordered by names of this kind.
-    NotOrdered(Entity),
+    NotOrdered(NameKind),
     /// The name does not take this operator.
     Operator {
         /// The operator in capitals; nothing where there is none.
@@ -178,9 +178,9 @@ impl fmt::Display for Refusal {
             Reason::TooDeep => expected(f, &format_args!("at most {DEPTH_MAX} nested parentheses and NOTs")),
             Reason::TooManyComparisons => expected(f, &format_args!("at most {CLAUSES_MAX} comparisons")),
             Reason::Key(why) => f.write_str(why),
-            Reason::Entity(known) => write!(f, "{:?} is none of {known}", self.found),
+            Reason::NameKind(known) => write!(f, "{:?} is none of {known}", self.found),
             Reason::Attribute(known) => write!(f, "{:?} is not an attribute of {known}", self.found),
-            Reason::NotOrdered(Entity::Dataset) => {
+            Reason::NotOrdered(NameKind::Dataset) => {
                 f.write_str("runs are not ordered by their datasets, of which they have many")
             }
             Reason::NotOrdered(_) => f.write_str("nothing is ordered by names of this kind"),

@@ -84,7 +84,7 @@ pub(crate) fn profile(
     columns: &[OrderKey],
 ) -> Result<Profiles> {
     let names = query.names().into_iter().chain(columns.iter().cloned()).collect();
-    let context = Context { literals: literals(parts, names)?, roots: &query.artifact_roots };
+    let context = Context { literals: literals(parts, names)?, conventions: &query.conventions };
     let hits = matching(parts, query, deletions, &context)?;
     let clauses = clauses(columns);
     let mut gathered: Vec<Gathered> = columns.iter().map(|_| Gathered::default()).collect();

@@ -1,4 +1,4 @@
-//! The filter language and its execution against a plain oracle, and MLflow's rules one by one.
+//! The filter language and its execution against a plain oracle, and the language's rules one by one.
 
 mod index;
 mod language;

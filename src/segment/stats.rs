@@ -4,7 +4,7 @@ use crate::base::point::{Columns, Point, TimestampsRef};
 use crate::base::stats::{Extreme, SeriesStats, StatPoint};
 use crate::segment::pyramid::Bucket;
 
-/// MLflow's order for the latest point: step, then timestamp (absent first), then value with NaN as 0.
+/// The order by which one point is the latest: step, then timestamp (absent first), then value with NaN as 0.
 fn latest_key(point: &StatPoint) -> (i64, Option<i64>, f64) {
     let value = if point.value.is_nan() { 0.0 } else { point.value };
     (point.step, point.timestamp_ms, value)

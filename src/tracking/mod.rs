@@ -11,12 +11,13 @@ mod language;
 mod values;
 
 pub use calls::batch::Batch;
-pub use calls::experiments::{ExperimentSearch, NewExperiment};
+pub use calls::experiments::{CreateExperiment, ExperimentSearch};
 pub use calls::listing::{FoundRuns, ListedRun, RunSearch};
 pub use calls::model_search::{LoggedModelSearch, ModelOrder};
 pub use calls::models::CreateLoggedModel;
 pub use calls::registered::CreateModelVersion;
 pub use calls::runs::{CreateRun, UpdateRun};
+pub use handle::places::SERVED_ARTIFACTS;
 pub use handle::store::{Tracking, TrackingOptions};
 pub use values::entities::*;
 pub use values::error::{Code, Fault, Result};

@@ -21,7 +21,7 @@ use crate::storage::disk::Disk;
 use crate::storage::read_only::ReadOnly;
 use crate::workspace::maintenance::Maintenance;
 use crate::workspace::read::follow::{Follow, Follower};
-use crate::workspace::read::found::Found;
+use crate::workspace::read::found::SearchResult;
 use crate::workspace::read::keys::KeyKind;
 use crate::workspace::state::create;
 use crate::workspace::state::shared::Shared;
@@ -204,8 +204,8 @@ impl Workspace {
     ///
     /// # Errors
     /// As [`Self::create_run`]; [`Error::Invalid`] where `new` gives an id.
-    pub fn create_light(&self, experiment: ExperimentId, new: NewRun, edits: &[RunEdit]) -> Result<RunId> {
-        self.shared.create_light(experiment, new, edits)
+    pub fn create_run_without_log(&self, experiment: ExperimentId, new: NewRun, edits: &[RunEdit]) -> Result<RunId> {
+        self.shared.create_run_without_log(experiment, new, edits)
     }
 
     /// Opens a writer for an existing run, which may have others, here or in other processes.
@@ -228,8 +228,8 @@ impl Workspace {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::ParamConflict`], [`Error::Invalid`], [`Error::Io`].
-    pub fn edit_any_run(&self, id: &RunId, edits: &[RunEdit]) -> Result<()> {
-        self.shared.edit_any_run(id, edits)
+    pub fn edit_run_even_deleted(&self, id: &RunId, edits: &[RunEdit]) -> Result<()> {
+        self.shared.edit_run_even_deleted(id, edits)
     }
 
     /// Marks a run deleted, unless it is.
@@ -355,7 +355,7 @@ impl Workspace {
     /// # Errors
     /// [`Error::Invalid`](crate::error::Error::Invalid) for `max_results` of 0,
     /// [`Error::Corrupt`](crate::error::Error::Corrupt), [`Error::Io`](crate::error::Error::Io).
-    pub fn search(&self, query: &Query) -> Result<Found> {
+    pub fn search(&self, query: &Query) -> Result<SearchResult> {
         self.shared.search(query)
     }
 
@@ -484,21 +484,22 @@ impl Workspace {
 
 /// Taking in.
 impl Workspace {
-    /// Adopts an experiment of a source; see the module. With `may_place_default` the default experiment also takes the
+    /// Adopts an experiment of a source; see the module. With `relocate_default` the default experiment also takes the
     /// source's location and times, which is right as long as it has no runs. A change costs some syncs.
     ///
     /// # Errors
     /// [`crate::Error::Invalid`] for a blank or too long name, [`crate::Error::Io`].
-    pub fn adopt(&self, theirs: &ExperimentImport, may_place_default: bool) -> Result<AdoptedExperiment> {
-        self.shared.adopt(theirs, may_place_default, false)
+    pub fn adopt_experiment(&self, theirs: &ExperimentImport, relocate_default: bool) -> Result<AdoptedExperiment> {
+        self.shared.adopt_experiment(theirs, relocate_default, false)
     }
 
-    /// What [`Self::adopt`] would do; changes nothing. A new experiment would get another id if its own is not free.
+    /// What [`Self::adopt_experiment`] would do; changes nothing. A new experiment would get another id if its own is
+    /// not free.
     ///
     /// # Errors
-    /// As [`Self::adopt`].
-    pub fn look_at_adoption(&self, theirs: &ExperimentImport, may_place_default: bool) -> Result<AdoptedExperiment> {
-        self.shared.adopt(theirs, may_place_default, true)
+    /// As [`Self::adopt_experiment`].
+    pub fn preview_experiment(&self, theirs: &ExperimentImport, relocate_default: bool) -> Result<AdoptedExperiment> {
+        self.shared.adopt_experiment(theirs, relocate_default, true)
     }
 
     /// Copies what `source` has and this workspace lacks: runs of every kind with everything they logged, their
@@ -540,8 +541,8 @@ impl Workspace {
         self.shared.logged_points()
     }
 
-    /// Whether a log of the run is locked by its writer. It costs a look at each lock, and reads nothing. Where locks do
-    /// not work it is `false`: see [`Self::has_live_writer`].
+    /// Whether a log of the run is locked by its writer. It costs a look at each lock, and reads nothing. Where locks
+    /// do not work it is `false`: see [`Self::has_live_writer`].
     ///
     /// # Errors
     /// [`Error::Io`].

@@ -75,8 +75,9 @@ fn install(python: &Path) {
     let status = pip.wait().unwrap();
     assert!(
         status.success(),
-        "MLflow could not be installed ({status}). If the package index cannot be reached, set PIP_INDEX_URL to one that \
-         can, or STEPWELL_MLFLOW_PYTHON to an interpreter that has tests/mlflow/requirements.txt installed.\n{errors}"
+        "MLflow could not be installed ({status}). If the package index cannot be reached, set PIP_INDEX_URL to one \
+         that can, or STEPWELL_MLFLOW_PYTHON to an interpreter that has tests/mlflow/requirements.txt \
+         installed.\n{errors}"
     );
 }
 

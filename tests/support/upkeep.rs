@@ -111,7 +111,7 @@ impl World {
         let mut importer = workspace.importer();
         let done = importer.add(import).and_then(|added| {
             assert_eq!(added.points, more as u64);
-            importer.finish()
+            importer.finish().map(drop)
         });
         if done.is_ok() {
             (own.created, own.import_stored) = (true, true);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use stepwell::maintenance::CompactOptions;
 use stepwell::testing::Storage;
 use stepwell::{
-    Columns, Error, ExperimentId, Metric, NewRun, Options, Point, Result, RunEdit, RunId, RunStatus, RunWriter,
+    Columns, Error, ExperimentId, MetricHandle, NewRun, Options, Point, Result, RunEdit, RunId, RunStatus, RunWriter,
     Workspace,
 };
 
@@ -22,7 +22,7 @@ struct Writer {
     writer: RunWriter,
     run: String,
     place: usize,
-    metrics: BTreeMap<usize, Metric>,
+    metrics: BTreeMap<usize, MetricHandle>,
 }
 
 /// A workspace, its writers, and the ledger.
@@ -187,8 +187,8 @@ impl World {
             }
             Op::Compact => {
                 let done = self.workspace()?.maintenance().compact(CompactOptions::default())?;
-                assert!(!done.busy && (self.may_leave || done.left.is_empty()), "{done:?}");
-                if done.left.is_empty() {
+                assert!(!done.busy && (self.may_leave || done.skipped.is_empty()), "{done:?}");
+                if done.skipped.is_empty() {
                     self.ledger.packed();
                 }
                 Ok(())
@@ -292,7 +292,7 @@ impl World {
         &mut self,
         slot: usize,
         points: Vec<(usize, Point)>,
-        log: impl FnOnce(&mut RunWriter, &[(Metric, Point)]) -> Result<()>,
+        log: impl FnOnce(&mut RunWriter, &[(MetricHandle, Point)]) -> Result<()>,
     ) -> Result<()> {
         let Some((run, place)) = self.own(slot) else {
             return Ok(());

@@ -93,7 +93,8 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let hint = match &error {
             Error::NotWorkspace { .. } => Some(
-                "name a workspace with -w DIR or $STEPWELL_DIR; `stepwell import PATH` and `stepwell log --new` make one",
+                "name a workspace with -w DIR or $STEPWELL_DIR; `stepwell import PATH` and `stepwell log --new` make \
+                 one",
             ),
             Error::NotFound { entity: stepwell::Entity::Run, .. } => Some("`stepwell runs` lists the runs"),
             Error::NotFound { entity: stepwell::Entity::Experiment, .. } => {

@@ -96,7 +96,8 @@ fn find(workspace: &Workspace, argument: &str, chars_min: usize) -> Outcome<RunS
         [only] if argument.chars().count() >= chars_min => Ok(workspace.run(only)?),
         [only] => Err(Failure::hinted(
             format!(
-                "no run has the id or the name {argument:?}, and as the beginning of an id it is too short to change a run"
+                "no run has the id or the name {argument:?}, and as the beginning of an id it is too short to change a \
+                 run"
             ),
             format!("if you mean {only}, give at least {chars_min} characters of it"),
         )),

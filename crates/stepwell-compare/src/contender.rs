@@ -96,7 +96,8 @@ pub fn contenders() -> Vec<Contender> {
         #[cfg(feature = "duckdb")]
         Contender {
             name: "duckdb",
-            what: "Arrow batches of 2,048 by the appender, checkpoint; settled: the table anew, ordered by run, key, step",
+            what: "Arrow batches of 2,048 by the appender, checkpoint; settled: the table anew, ordered by run, key, \
+                   step",
             open: stores::duckdb::open,
         },
         Contender {

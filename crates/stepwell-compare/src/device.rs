@@ -21,8 +21,8 @@ const LONG: Duration = Duration::from_secs(70);
 pub fn measure(figures: &mut Figures, dir: &Path) -> Result<()> {
     eprintln!("{WORK}: device bytes");
     figures.note(format!(
-        "{WORK}: one run for some seconds, synced each second; `write_bytes` of /proc/self/io without those of files that \
-         were removed before they were written, over 24 bytes a point."
+        "{WORK}: one run for some seconds, synced each second; `write_bytes` of /proc/self/io without those of files \
+         that were removed before they were written, over 24 bytes a point."
     ));
     let mix = Mix::new(1_000_000);
     let works = [

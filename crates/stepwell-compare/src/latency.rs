@@ -46,9 +46,10 @@ impl Blocks {
 pub fn measure(figures: &mut Figures, points: usize, dir: &Path) -> Result<()> {
     eprintln!("{WORK}: latency");
     figures.note(format!(
-        "{WORK}: {points} calls of each form in blocks of {BLOCK}, forms taking turns on one thread; a cost is the median \
-         over blocks of their mean. In the second pass another thread creates runs and compacts them all the while. \
-         Undisturbed are blocks of turns of {TURN} during which the scheduler never took the thread off its processor."
+        "{WORK}: {points} calls of each form in blocks of {BLOCK}, forms taking turns on one thread; a cost is the \
+         median over blocks of their mean. In the second pass another thread creates runs and compacts them all the \
+         while. Undisturbed are blocks of turns of {TURN} during which the scheduler never took the thread off its \
+         processor."
     ));
     let mix = Mix::new(points / KEYS.len());
     pass(figures, &mix, dir, "calm")?;
@@ -82,7 +83,7 @@ fn compact_on(dir: &Path, stop: &AtomicBool) -> Result<u64> {
 
 struct Writer {
     writer: RunWriter,
-    metrics: Vec<stepwell::Metric>,
+    metrics: Vec<stepwell::MetricHandle>,
 }
 
 impl Writer {

@@ -15,8 +15,8 @@ const WORK: &str = "M";
 pub fn measure(figures: &mut Figures, dir: &Path) -> Result<()> {
     eprintln!("{WORK}: memory of a writer");
     figures.note(format!(
-        "{WORK}: resident anonymous memory that a new process gained by a writer, and the pages of its tail that are present, \
-         after so many points; keys are of 24 bytes."
+        "{WORK}: resident anonymous memory that a new process gained by a writer, and the pages of its tail that are \
+         present, after so many points; keys are of 24 bytes."
     ));
     let floors = [(10, "≤ 4"), (1000, "≤ 4.1"), (100_000, "≤ 10.1 and keys: 12.4")];
     for (keys, floor) in floors {

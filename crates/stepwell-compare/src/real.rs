@@ -59,8 +59,8 @@ pub fn measure(figures: &mut Figures, folder: Option<&Path>, dir: &Path) -> Resu
     figures.add_with_floor(WORK, all, "B/point", "≤ 0.75 × Parquet", "stepwell", ours as f64 / points as f64);
     figures.add_with_floor(WORK, all, "B/point", "≤ 0.75 × Parquet", PARQUET, theirs as f64 / points as f64);
     figures.note(format!(
-        "{WORK}: {} sets, {points} points: Stepwell {ours} bytes, Parquet {theirs} (zstd 19, for each set the smaller of its \
-         default encodings and of delta and byte-stream-split ones), the files as given {given}.",
+        "{WORK}: {} sets, {points} points: Stepwell {ours} bytes, Parquet {theirs} (zstd 19, for each set the smaller \
+         of its default encodings and of delta and byte-stream-split ones), the files as given {given}.",
         paths.len()
     ));
     Ok(())

@@ -187,7 +187,8 @@ impl<'a> Context<'a> {
         let is_whole = run.own_id && run.attached.part.is_none();
         if let Some(first) = self.taken.get(&run.id).filter(|_| is_whole) {
             let reason = format!(
-                "run {} was already imported from {first}; not imported again (--as ID imports one file under another id)",
+                "run {} was already imported from {first}; not imported again (--as ID imports one file under another \
+                 id)",
                 run.id
             );
             self.leave_out(path, Kind::Run, 1, reason);

@@ -14,8 +14,8 @@ use crate::{mlflow, name_of, slashed, sniff, wandb};
 /// Folders nested deeper are reported, not read.
 const DEPTH_MAX: usize = 128;
 /// What can be read, for whoever named something else.
-const KNOWN: &str = "TensorBoard events, W&B .wandb, MLflow mlruns and .db, CSV, JSON lines, JSON and Parquet with a step \
-                     column, trainer_state.json and DVCLive are known; --format says what a file is";
+const KNOWN: &str = "TensorBoard events, W&B .wandb, MLflow mlruns and .db, CSV, JSON lines, JSON and Parquet with a \
+                     step column, trainer_state.json and DVCLive are known; --format says what a file is";
 
 /// The kinds of source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

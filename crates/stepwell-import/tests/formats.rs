@@ -193,7 +193,8 @@ fn a_monitor_file_counts_steps_and_time_from_its_start() {
 #[test]
 fn json_lines_are_flattened_and_their_nan_read() {
     let text = concat!(
-        "{\"_step\": 0, \"_timestamp\": 1700000000.5, \"loss\": 0.1, \"eval\": {\"acc\": NaN, \"n\": 3}, \"note\": \"x\", \"ok\": true}\n",
+        "{\"_step\": 0, \"_timestamp\": 1700000000.5, \"loss\": 0.1, \"eval\": {\"acc\": NaN, \"n\": 3}, \"note\": \
+         \"x\", \"ok\": true}\n",
         "\n",
         "{\"_step\": 1, \"loss\": \"Infinity\"}\n",
         "[1]\n",
@@ -217,7 +218,9 @@ fn json_lines_are_flattened_and_their_nan_read() {
 fn mlruns_are_read_with_names_trash_and_torn_lines() {
     let id = "07a975eb49874e1d9c06c0945e7fc687";
     let run = |place: &str| format!("mlruns/{place}/{id}");
-    let meta = "run_id: X\nrun_uuid: X\nrun_name: koi\nuser_id: me\nstatus: 5\nstart_time: 10\nend_time: null\nlifecycle_stage: active\n".replace('X', id);
+    let meta = "run_id: X\nrun_uuid: X\nrun_name: koi\nuser_id: me\nstatus: 5\nstart_time: 10\nend_time: \
+                null\nlifecycle_stage: active\n"
+        .replace('X', id);
     let files = |place: &str| {
         vec![
             (

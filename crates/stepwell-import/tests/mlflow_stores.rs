@@ -49,7 +49,8 @@ fn a_database_gives_all_that_it_holds_and_counts_the_rest() {
     let path = folder.path().join("mlflow.db");
     let db = rusqlite::Connection::open(&path).unwrap();
     db.execute_batch(&format!(
-        "CREATE TABLE experiments (experiment_id INTEGER, name TEXT, artifact_location TEXT, lifecycle_stage TEXT, creation_time BIGINT, last_update_time BIGINT, workspace TEXT);
+        "CREATE TABLE experiments (experiment_id INTEGER, name TEXT, artifact_location TEXT, lifecycle_stage TEXT, \
+         creation_time BIGINT, last_update_time BIGINT, workspace TEXT);
          CREATE TABLE experiment_tags (key TEXT, value TEXT, experiment_id INTEGER);
          CREATE TABLE runs (run_uuid TEXT, name TEXT, status TEXT, start_time REAL, end_time BIGINT, lifecycle_stage TEXT, deleted_time BIGINT, artifact_uri TEXT, experiment_id INTEGER, source_name TEXT);
          CREATE TABLE metrics (key TEXT, value FLOAT, timestamp REAL, run_uuid TEXT, step BIGINT, is_nan BOOLEAN);
@@ -164,7 +165,8 @@ fn a_folder_store_gives_all_that_it_holds_and_counts_the_rest() {
     for (name, text) in [
         (
             "5/meta.yaml",
-            "experiment_id: '5'\nname: vision\nartifact_location: s3://b/5\ncreation_time: 10\nlast_update_time: 20\nlifecycle_stage: active\n",
+            "experiment_id: '5'\nname: vision\nartifact_location: s3://b/5\ncreation_time: 10\nlast_update_time: \
+             20\nlifecycle_stage: active\n",
         ),
         ("5/tags/team/lead", "me\nyou"),
         ("5/notes.txt", "mine"),
@@ -181,7 +183,8 @@ fn a_folder_store_gives_all_that_it_holds_and_counts_the_rest() {
         (
             &format!("{run}/meta.yaml"),
             &format!(
-                "run_id: {RUN}\nrun_name: r\nstatus: 3\nstart_time: 1700000000000.75\nend_time: 5\nartifact_uri: s3://b/5/{RUN}/artifacts\n"
+                "run_id: {RUN}\nrun_name: r\nstatus: 3\nstart_time: 1700000000000.75\nend_time: 5\nartifact_uri: \
+                 s3://b/5/{RUN}/artifacts\n"
             ),
         ),
         (&format!("{run}/metrics/loss"), "1700000000000.25 1.0 0\n1700000001000.5 0.5 1\n1700000002000 0.25 2.0\n"),
@@ -203,7 +206,8 @@ fn a_folder_store_gives_all_that_it_holds_and_counts_the_rest() {
         (
             "models/net/version-1/meta.yaml",
             &format!(
-                "name: net\nversion: 1\ncreation_timestamp: 51\ncurrent_stage: Staging\nrun_id: {RUN}\nsource: s3://x\nstatus: READY\n"
+                "name: net\nversion: 1\ncreation_timestamp: 51\ncurrent_stage: Staging\nrun_id: {RUN}\nsource: \
+                 s3://x\nstatus: READY\n"
             ),
         ),
         (

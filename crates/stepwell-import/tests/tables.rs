@@ -205,7 +205,8 @@ fn monitor_files_begin_with_a_blank_or_none() {
 #[test]
 fn json_lines_are_known_by_their_content() {
     let detectron = "{\"iteration\": 19, \"total_loss\": 1.5}\n{\"iteration\": 39, \"total_loss\": 1.25}\n";
-    let mmdet = "{\"env_info\": \"Python: 3.8\", \"seed\": 0}\n{\"mode\": \"train\", \"epoch\": 1, \"iter\": 50, \"loss\": 2.5}\n";
+    let mmdet = "{\"env_info\": \"Python: 3.8\", \"seed\": 0}\n{\"mode\": \"train\", \"epoch\": 1, \"iter\": 50, \
+                 \"loss\": 2.5}\n";
     let array = "[\n  {\"step\": 1, \"loss\": 0.5},\n  {\"step\": 2, \"loss\": NaN}\n]\n";
     let (runs, report) = files(&[
         ("metrics.json", detectron),
@@ -243,7 +244,8 @@ fn a_training_of_hugging_face_is_one_run() {
     let row = |step: u32, loss: f32| format!("{{\"epoch\": 0.5, \"step\": {step}, \"loss\": {loss}}}");
     let state = |rows: &[String], step: u32| {
         format!(
-            "{{\n  \"best_metric\": null,\n  \"global_step\": {step},\n  \"max_steps\": 30,\n  \"log_history\": [\n{}\n  ]\n}}",
+            "{{\n  \"best_metric\": null,\n  \"global_step\": {step},\n  \"max_steps\": 30,\n  \"log_history\": \
+             [\n{}\n  ]\n}}",
             rows.join(",\n")
         )
     };

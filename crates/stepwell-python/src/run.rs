@@ -500,7 +500,7 @@ impl RunBase {
 pub(crate) struct Metric {
     shared: Arc<Shared>,
     /// `None` if the key breaks a rule.
-    metric: Option<stepwell::Metric>,
+    metric: Option<stepwell::MetricHandle>,
     key: Py<PyAny>,
 }
 

@@ -10,7 +10,7 @@ use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict, PyList, PyString};
 
-use stepwell::{Found, Workspace};
+use stepwell::{SearchResult, Workspace};
 
 use crate::column::{Column, item, place, schema_capsule, stream_capsule};
 use crate::errors;
@@ -148,7 +148,7 @@ impl Rows {
 
 impl Table {
     /// The table of a page of runs.
-    pub(crate) fn new(workspace: &Workspace, found: &Found) -> stepwell::Result<Self> {
+    pub(crate) fn new(workspace: &Workspace, found: &SearchResult) -> stepwell::Result<Self> {
         let names: BTreeMap<_, _> =
             workspace.experiments().list()?.into_iter().map(|experiment| (experiment.id, experiment.name)).collect();
         let mut rows = Rows::new();

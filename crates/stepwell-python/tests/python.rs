@@ -1,4 +1,5 @@
-//! Builds the wheel as `pip install ./crates/stepwell-python` does, though unoptimized, and runs the Python tests on it.
+//! Builds the wheel as `pip install ./crates/stepwell-python` does, though unoptimized, and runs the Python tests on
+//! it.
 
 #[path = "../../../tests/support/environment.rs"]
 mod environment;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use stepwell::items::{LOGGED_MODEL, MODEL_FIELD};
 use stepwell::maintenance::CompactOptions;
-use stepwell::replication::{Bundling, Parcel, Shipment};
+use stepwell::replication::{BundleBuilder, Parcel, Shipment};
 use stepwell::{RunId, Workspace, WriterId};
 
 use crate::error::{Error, Result};
@@ -194,16 +194,16 @@ impl Carrier {
                     let (url, code) = (self.server.url().to_owned(), String::new());
                     return Err(Error::Refused { url, status: 503, code, message });
                 }
-                self.begin_anew()?;
+                self.restart()?;
             }
         }
     }
 
     /// Compares everything with the server again.
-    pub(crate) fn begin_anew(&mut self) -> Result<()> {
+    pub(crate) fn restart(&mut self) -> Result<()> {
         self.pending.clear();
         if let Some(shipment) = &mut self.shipment {
-            shipment.begin_anew()?;
+            shipment.restart()?;
         }
         Ok(())
     }
@@ -218,20 +218,20 @@ impl Carrier {
             None => self.shipment.insert(self.workspace.ship(self.named.clone())?),
         };
         let mut points: u64 = self.pending.iter().map(Parcel::points).sum();
-        while points < POINTS_AT_HAND && shipment.find(Duration::ZERO)? {
-            self.carried.notes.extend(shipment.take_notes());
+        while points < POINTS_AT_HAND && shipment.wait(Duration::ZERO)? {
+            self.carried.notes.extend(shipment.take_messages());
             if shipment.run().is_some_and(|run| self.refused.contains(run)) {
                 shipment.skip();
                 continue;
             }
-            if let Some((run, writers)) = shipment.unknown() {
+            if let Some((run, writers)) = shipment.unknown_positions() {
                 match self.server.positions(&run, shipment.experiment(&run), &writers) {
                     Ok(positions) => {
                         for (writer, position) in positions {
                             let mut there = self.there.lock();
                             there.entry(run.clone()).or_default().insert(writer, position.points);
                             drop(there);
-                            shipment.learn(&run, writer, position);
+                            shipment.set_position(&run, writer, position);
                         }
                     }
                     Err(Error::Refused { status: 400 | 403, message, .. }) => {
@@ -251,10 +251,10 @@ impl Carrier {
 
     /// Sends what fits into a bundle. Returns whether the server has another position than these parcels assume.
     fn send(&mut self) -> Result<bool> {
-        let mut bundling = Bundling::default();
+        let mut builder = BundleBuilder::default();
         let mut count = 0;
         while let Some(parcel) = self.pending.get(count) {
-            match bundling.add(parcel) {
+            match builder.add(parcel) {
                 Ok(true) => count += 1,
                 Ok(false) => break,
                 Err(error) => {
@@ -266,7 +266,7 @@ impl Carrier {
                 }
             }
         }
-        let answers = self.server.parcels(&bundling.close()?)?;
+        let answers = self.server.parcels(&builder.close()?)?;
         let mut elsewhere = false;
         let sent: Vec<Parcel> = self.pending.drain(..count).collect();
         for (parcel, kept) in sent.into_iter().zip(answers) {
@@ -332,7 +332,7 @@ impl Carrier {
     fn has_arrived(&self, id: &RunId) -> Result<bool> {
         let Some(shipment) = &self.shipment else { return Ok(false) };
         let run = self.workspace.find_run(id)?;
-        Ok(run.is_some_and(|run| run.damage().is_empty() && shipment.has_given(&run)))
+        Ok(run.is_some_and(|run| run.damage().is_empty() && shipment.has_sent(&run)))
     }
 
     /// Removes what a process that died was about to remove: nothing else is deleted in a spool.

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
-use stepwell::replication::{Parcel, Position, Receiver, Taken};
+use stepwell::replication::{Parcel, Position, Receipt, Receiver};
 use stepwell::{RunId, RunSnapshot, Workspace, WriterId};
 
 use crate::error::{Error, Result};
@@ -111,14 +111,14 @@ fn one(server: &Server, workspace: &Workspace, receiver: &Receiver, run: &RunId,
             for parcel in &parcels {
                 let experiment = workspace.experiments().get_or_create(&parcel.experiment)?;
                 match receiver.take(parcel, experiment)? {
-                    Taken::Whole { refused, .. } => {
+                    Receipt::Taken { refused, .. } => {
                         done.points += parcel.points();
                         news += parcel.points() + u64::from(known.is_none());
                         done.left_out.extend(refused.iter().map(ToString::to_string));
                         let writer = parcel.author.writer;
                         have.insert(writer, receiver.position(run, writer)?);
                     }
-                    Taken::Elsewhere(_) => moved = true,
+                    Receipt::OutOfPlace(_) => moved = true,
                 }
             }
             if moved {

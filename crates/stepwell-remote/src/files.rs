@@ -114,7 +114,7 @@ impl Files {
     }
 
     /// The files of a run that are to be sent: path within the run, and stamp.
-    fn news(&self, folder: &Path, run: &RunId, ended: bool) -> Result<Vec<(String, Stamp)>> {
+    fn new_files(&self, folder: &Path, run: &RunId, ended: bool) -> Result<Vec<(String, Stamp)>> {
         let (mut found, sent) = (Vec::new(), self.sent.get(run));
         files_in(folder, "", DEPTH_MAX, &mut found)?;
         found.retain(|(path, stamp)| match sent.and_then(|sent| sent.get(path)) {
@@ -131,11 +131,11 @@ impl Files {
     pub(crate) fn upload(&mut self, server: &Server, run: &RunId, ended: bool) -> Result<(u64, Vec<String>)> {
         let Some(folder) = self.folder(run).filter(|folder| folder.is_dir()) else { return Ok((0, Vec::new())) };
         let begun = Instant::now();
-        let news = self.news(&folder, run, ended)?;
+        let new = self.new_files(&folder, run, ended)?;
         self.looked.insert(run.clone(), (begun, begun.elapsed()));
         let (mut done, mut notes) = (0, Vec::new());
-        self.left.insert(run.clone(), news.len() as u64);
-        for (path, stamp) in news {
+        self.left.insert(run.clone(), new.len() as u64);
+        for (path, stamp) in new {
             match send(server, run, &path, &folder.join(&path)) {
                 Ok(sent) => done += u64::from(sent),
                 Err(Error::Refused { status: 400 | 403 | 413, message, .. }) => {
@@ -169,7 +169,7 @@ impl Files {
     pub(crate) fn has_more(&mut self, run: &RunId) -> Result<bool> {
         match self.folder(run).filter(|folder| folder.is_dir()) {
             Some(_) if self.kept.contains(run) => Ok(true),
-            Some(folder) => Ok(!self.news(&folder, run, true)?.is_empty()),
+            Some(folder) => Ok(!self.new_files(&folder, run, true)?.is_empty()),
             None => Ok(false),
         }
     }

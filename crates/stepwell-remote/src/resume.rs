@@ -29,7 +29,7 @@ pub(crate) fn begin(
         Err(error) if error.may_pass() => {
             let experiment = workspace.experiments().get_or_create(experiment.unwrap_or("Default"))?;
             // What the server knows of the run is older than what comes now.
-            receiver.begin_after_unknown(id, experiment)?;
+            receiver.begin_with_unknown_past(id, experiment)?;
             Ok(None)
         }
         Err(error) => Err(error),

@@ -1,7 +1,7 @@
 //! Makes a workspace to measure the page with: `page_data FOLDER RUNS POINTS CURVES`.
 //!
-//! `RUNS` runs of some params and metrics in the experiment `many`; one run of `POINTS` points with one spike of a single
-//! point in `long`; and 100 runs of `CURVES` metrics of 2,000 points each in `wide`. 0 leaves a part out.
+//! `RUNS` runs of some params and metrics in the experiment `many`; one run of `POINTS` points with one spike of a
+//! single point in `long`; and 100 runs of `CURVES` metrics of 2,000 points each in `wide`. 0 leaves a part out.
 
 use stepwell::import::RunImport;
 use stepwell::maintenance::CompactOptions;
@@ -56,7 +56,7 @@ fn many(workspace: &Workspace, runs: u64) -> Result<()> {
         ];
         importer.add(run)?;
     }
-    importer.finish()
+    importer.finish().map(drop)
 }
 
 fn long(workspace: &Workspace, points: u64) -> Result<()> {

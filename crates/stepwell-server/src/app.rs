@@ -184,7 +184,7 @@ impl App {
             }
             Some(Err(error)) => tracing::warn!(%error, "logs could not be packed"),
             Some(Ok(done)) => {
-                self.tell_left_out(&done.left.into_iter().map(|(_, why)| why).collect::<Vec<_>>());
+                self.tell_left_out(&done.skipped.into_iter().map(|(_, why)| why).collect::<Vec<_>>());
             }
             None => {}
         }

@@ -155,8 +155,8 @@ impl Config {
         let prefix = self.path_prefix.strip_prefix('/');
         if !self.path_prefix.is_empty() && !prefix.is_some_and(|prefix| prefix.split('/').all(segment)) {
             return Err(std::io::Error::other(format!(
-                "--path-prefix {:?}: give a path such as /stepwell, of letters, digits and -._~ between single slashes, without \
-                 a slash at its end",
+                "--path-prefix {:?}: give a path such as /stepwell, of letters, digits and -._~ between single \
+                 slashes, without a slash at its end",
                 self.path_prefix
             )));
         }

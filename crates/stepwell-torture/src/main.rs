@@ -117,7 +117,8 @@ fn seed_of_now() -> u64 {
 
 fn summary(outcome: &Outcome) -> String {
     format!(
-        "{} rounds, {} faults ({} given up), {} processes, {} points acknowledged, {} failed calls, {} checks, {} violations",
+        "{} rounds, {} faults ({} given up), {} processes, {} points acknowledged, {} failed calls, {} checks, {} \
+         violations",
         outcome.rounds,
         outcome.faults,
         outcome.given_up,

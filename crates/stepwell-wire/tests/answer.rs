@@ -1,4 +1,5 @@
-//! What a process gets that calls the API itself: answers, faults, places of artifacts, and what it is told beside them.
+//! What a process gets that calls the API itself: answers, faults, places of artifacts, and what it is told beside
+//! them.
 
 use std::cell::{Cell, RefCell};
 

@@ -49,8 +49,8 @@ enum Task {
         /// Targets; all where none is named.
         targets: Vec<String>,
     },
-    /// Build Stepwell's own page into `crates/stepwell-server/ui/dist`, from which the next build of the server takes it.
-    /// Needs Node 20 with npm, and downloads some 60 MB the first time.
+    /// Build Stepwell's own page into `crates/stepwell-server/ui/dist`, from which the next build of the server takes
+    /// it. Needs Node 20 with npm, and downloads some 60 MB the first time.
     Ui {
         /// Then try the page in Chromium, with a server that is built here. `STEPWELL_CHROMIUM` names another one than
         /// `/usr/bin/chromium`; `STEPWELL_PAGE_PICTURES` a folder for pictures.

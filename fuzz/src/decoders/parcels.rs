@@ -3,7 +3,7 @@
 use stepwell::internals::base::control;
 use stepwell::internals::log::frame::{self, Kind, Label};
 use stepwell::internals::log::record::{Author, Batch, Record, Start};
-use stepwell::internals::run::bundle::{Bundle, Bundling};
+use stepwell::internals::run::bundle::{Bundle, BundleBuilder};
 use stepwell::internals::run::parcel::Parcel;
 use stepwell::{ExperimentId, RunId};
 
@@ -72,9 +72,9 @@ fn named(input: &mut Input<'_>) -> Vec<u8> {
 /// What is taken comes to the same when it is sent on.
 fn check(bytes: Vec<u8>) {
     let Ok(parcel) = Parcel::decode(bytes, 1 << 16) else { return };
-    let mut bundling = Bundling::default();
-    assert!(bundling.add(&parcel).expect("what was taken can be sent"));
-    let bundle = bundling.close().expect("memory");
+    let mut builder = BundleBuilder::default();
+    assert!(builder.add(&parcel).expect("what was taken can be sent"));
+    let bundle = builder.close().expect("memory");
     let again = Bundle::open(&bundle).and_then(|bundle| bundle.parcels()).expect("what is sent is taken");
     assert!(again == [parcel], "a parcel that changes on the way");
 }

@@ -249,16 +249,19 @@ fn forged_sections_with_right_checksums_do_not_panic() {
 
     let mut numbers = Numbers(12);
     let queries = [
-        Query {
-            view: View::All,
-            ..Query::parse("", &["metrics.loss DESC", "tags.rare"]).unwrap()
-        },
+        Query { view: View::All, ..Query::parse("", &["metrics.loss DESC", "tags.rare"]).unwrap() },
         Query::parse(
-            "metrics.loss.mean > 0 or params.`a b` like '%x%' or not tags.rare = 'x' or end_time > 3 or metrics.rare.min != 1",
+            "metrics.loss.mean > 0 or params.`a b` like '%x%' or not tags.rare = 'x' or end_time > 3 or \
+             metrics.rare.min != 1",
             &["params.rare", "run_name"],
         )
         .unwrap(),
-        Query::parse("run_id =~ 'a' or user_id = 'ann' or status != 'x' or metrics.loss.step > 0", &["run_id"]).unwrap(),
+        Query::parse(
+            "run_id =~ 'a' or user_id = 'ann' or status != 'x' or metrics.loss.step > \
+                      0",
+            &["run_id"],
+        )
+        .unwrap(),
     ];
     // The 1,100 runs have dense blocks, where one change can hit many places.
     for (seed, count, rounds) in [(13, 7, 8), (14, 1100, 1)] {

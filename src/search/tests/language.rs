@@ -5,7 +5,7 @@ use crate::search::refusal::{CLAUSES_MAX, DEPTH_MAX};
 use crate::search::runs::{parse_filter, parse_order_by};
 
 #[test]
-fn what_mlflow_accepts_is_accepted() {
+fn comparisons_joined_by_and_are_accepted() {
     for filter in [
         "",
         "metrics.loss < 1",
@@ -14,8 +14,8 @@ fn what_mlflow_accepts_is_accepted() {
         "params.lr = '0.1'",
         "param.lr = \"0.1\"",
         "parameter.lr != '0.1' AND parameters.lr LIKE '%1' AND tags.a ILIKE 'x_'",
-        "tags.mlflow.runName = 'a'",
-        "tags.`mlflow.source.name` = 'a'",
+        "tags.lab.runName = 'a'",
+        "tags.`lab.source.name` = 'a'",
         "params.\"a b\" = 'x'",
         "`metrics`.loss > 1",
         "tags.a IS NULL and params.b is not null",
@@ -36,7 +36,7 @@ fn what_mlflow_accepts_is_accepted() {
 }
 
 #[test]
-fn what_goes_beyond_mlflow_is_accepted() {
+fn nesting_statistics_and_patterns_are_accepted() {
     for filter in [
         "metrics.a > 1 OR NOT (params.b = 'x' and tags.c != 'y')",
         "not not metrics.a > 1",
@@ -154,14 +154,14 @@ fn limits_are_kept_and_told() {
 }
 
 #[test]
-fn orders_are_taken_and_refused_as_mlflow_does() {
+fn orders_are_taken_and_refused() {
     for clause in [
         "metrics.loss",
         "metrics.loss DESC",
         "metric.`a b` asc",
         "metrics.`a`.min desc",
         "params.\"lr\" ASC",
-        "tags.mlflow.runName",
+        "tags.lab.runName",
         "start_time",
         "attributes.start_time DESC",
         "Created",

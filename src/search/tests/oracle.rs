@@ -8,7 +8,7 @@ use crate::base::stats::SeriesStats;
 use crate::base::summary::RunSummary;
 use crate::index::bitmap::Bitmap;
 use crate::index::part::IndexPart;
-use crate::search::execute::{MaskedPart, Query, View, execute};
+use crate::search::execute::{Conventions, MaskedPart, Query, UriTemplate, View, execute};
 use crate::search::tests::index::{KEYS, Numbers, random_runs};
 
 /// A filter that the test made, its text and its meaning kept apart from the library's parser.
@@ -342,7 +342,13 @@ fn execution_answers_what_a_loop_over_rows_answers() {
             experiments: experiments.clone(),
             max_results,
             offset,
-            artifact_roots: BTreeMap::from([(ExperimentId(1), "s3://b/".to_owned())]),
+            conventions: Conventions {
+                artifact_uris: BTreeMap::from([(
+                    ExperimentId(1),
+                    UriTemplate { before: "s3://b/".into(), after: "/artifacts".into() },
+                )]),
+                ..Conventions::default()
+            },
             ..Query::parse(&text, &clauses).unwrap_or_else(|error| panic!("{text}: {error}"))
         };
         let deletions = BTreeMap::from([(ExperimentId(1), (1, offset % 2 == 0))]);

@@ -76,7 +76,7 @@ impl Tracking {
             && steps.start() > steps.end()
         {
             return Err(Fault::invalid(format!(
-                "end_step must be greater than start_step. Found start_step={} and end_step={}.",
+                "end_step must be greater than start_step. SearchResult start_step={} and end_step={}.",
                 steps.start(),
                 steps.end()
             )));

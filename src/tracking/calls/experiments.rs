@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::journal::catalog;
 use crate::search::ast::TextTest;
 use crate::search::dialect::{
-    Attribute, Dialect, Entity, Keys, Kind, NO_RULES, NULLABLE, NUMBERS, Operator, Rules, TEXTS,
+    Attribute, Dialect, Keys, Kind, NO_RULES, NULLABLE, NUMBERS, NameKind, Operator, Rules, TEXTS,
 };
 use crate::search::parser::{Field, Sorting, Test, parse_list, parse_sorting};
 use crate::tracking::handle::store::Tracking;
@@ -17,7 +17,7 @@ use crate::tracking::values::validate::{self, RESULTS_MAX};
 
 /// An experiment to be created.
 #[derive(Clone, Debug, Default)]
-pub struct NewExperiment {
+pub struct CreateExperiment {
     /// Its name.
     pub name: String,
     /// Where its runs' artifacts go; below the facade's root otherwise.
@@ -52,7 +52,7 @@ impl Tracking {
     ///
     /// # Errors
     /// `RESOURCE_ALREADY_EXISTS` for a name that is taken, also by a deleted one; `INVALID_PARAMETER_VALUE`.
-    pub fn create_experiment(&self, new: &NewExperiment) -> Result<String> {
+    pub fn create_experiment(&self, new: &CreateExperiment) -> Result<String> {
         validate::check_experiment_name(&new.name)?;
         let location = new.artifact_location.as_deref().unwrap_or("");
         validate::check_artifact_location(location)?;
@@ -62,7 +62,7 @@ impl Tracking {
         let created = self.inner.workspace.experiments().create_with(catalog::NewExperiment {
             id: None,
             name: new.name.clone(),
-            artifact_location: self.kept_place(location),
+            artifact_location: self.stored_location(location),
             tags: new.tags.iter().cloned().collect(),
         });
         match created {
@@ -226,8 +226,8 @@ fn no_experiment(error: Error, id: &str) -> Fault {
 pub(crate) const DIALECT: Dialect<Key> = Dialect {
     of: "experiments",
     keys: &[
-        Keys { entity: Entity::Attribute, words: &["attributes", "attribute"], rules: NO_RULES, ordered: true },
-        Keys { entity: Entity::Tag, words: &["tags", "tag"], rules: Rules::text(&NULLABLE), ordered: false },
+        Keys { entity: NameKind::Attribute, words: &["attributes", "attribute"], rules: NO_RULES, ordered: true },
+        Keys { entity: NameKind::Tag, words: &["tags", "tag"], rules: Rules::text(&NULLABLE), ordered: false },
     ],
     attributes: &[
         Attribute::named(Key::Name, &["name"], Rules::text(&TEXTS)),

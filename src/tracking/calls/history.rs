@@ -7,7 +7,7 @@ use crate::run::salvage::{Gap, Salvage};
 use crate::run::snapshot::RunSnapshot;
 use crate::tracking::handle::store::Tracking;
 use crate::tracking::values::entities::PageOf;
-use crate::tracking::values::error::{Fault, Result, told};
+use crate::tracking::values::error::{Fault, Result, client_message};
 use crate::tracking::values::validate;
 
 impl Tracking {
@@ -72,7 +72,7 @@ impl Tracking {
 /// Messages for clients about what a reader could not read of a run.
 pub(crate) fn left_out(run: &RunSnapshot, reader: &Salvage<'_>) -> Vec<String> {
     let line = |(key, gap): (&str, &Gap)| {
-        format!("{} points of {key:?} of run {}: {}", gap.points(), run.id(), told(&gap.error))
+        format!("{} points of {key:?} of run {}: {}", gap.points(), run.id(), client_message(&gap.error))
     };
     reader.gaps().map(line).collect()
 }

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::ids::ExperimentId;
-use crate::base::items::{DATASET, MODEL_INPUT, MODEL_OUTPUT, dataset_context, join, of_index_key, split};
+use crate::base::items::{DATASET, MODEL_INPUT, MODEL_OUTPUT, dataset_tag, join, of_index_key, split};
 use crate::run::state::RunState;
 use crate::tracking::calls::runs::not_active;
 use crate::tracking::handle::store::Tracking;
@@ -19,6 +19,8 @@ use crate::tracking::values::error::{Code, Fault, Result};
 use crate::tracking::values::validate::{self, check_length};
 use crate::workspace::write::edits::RunEdit;
 
+/// The tag with a dataset's context.
+pub(crate) const CONTEXT_TAG: &str = "mlflow.data.context";
 /// How many fields of a dataset's item describe it; the rest are tags of its use.
 const DESCRIPTION_FIELDS: usize = 4;
 /// Most summaries of datasets that a search gives.
@@ -111,7 +113,7 @@ impl Tracking {
                     experiment_id: experiment.to_string(),
                     name: name.to_owned(),
                     digest: digest.to_owned(),
-                    context: dataset_context(&value).map(str::to_owned),
+                    context: dataset_tag(&value, CONTEXT_TAG).map(str::to_owned),
                 });
             }
         }

@@ -1,21 +1,22 @@
 //! Finds runs. Results are borrowed from the index: a page of a hundred runs copies no key and no value.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::base::ids::ExperimentId;
 use crate::base::items::{ARTIFACT_URI, of_index_key};
 use crate::base::stats::StatPoint;
 use crate::index::rows::Row;
-use crate::search::execute::Query;
+use crate::search::execute::{Conventions, Query};
 use crate::tracking::calls::inputs;
-use crate::tracking::handle::store::{Tracking, below};
+use crate::tracking::handle::store::{Tracking, artifact_uris, below};
 use crate::tracking::language::filter;
 use crate::tracking::values::entities::{
     LifecycleStage, Metric, PageOf, Run, RunData, RunInfo, RunInputs, RunOutputs, View,
 };
 use crate::tracking::values::error::Result;
 use crate::tracking::values::validate::{self, RESULTS_MAX};
-use crate::workspace::read::found::Found;
+use crate::workspace::read::found::SearchResult;
 
 /// Which runs to find.
 #[derive(Clone, Debug)]
@@ -50,7 +51,7 @@ impl Default for RunSearch {
 /// A page of runs.
 #[derive(Debug)]
 pub struct FoundRuns {
-    list: Option<Found>,
+    list: Option<SearchResult>,
     roots: BTreeMap<ExperimentId, String>,
     /// How many come before the next page, if there is one.
     pub next_offset: Option<usize>,
@@ -105,7 +106,9 @@ impl Tracking {
             return Ok(FoundRuns { list: None, roots: BTreeMap::new(), next_offset: None });
         }
         let roots = self.artifact_roots(&experiments)?;
-        query.artifact_roots.clone_from(&roots);
+        let uris = roots.iter().map(|(experiment, root)| (*experiment, artifact_uris(root)));
+        query.conventions =
+            Conventions { artifact_uris: uris.collect(), context_tag: Cow::Borrowed(inputs::CONTEXT_TAG) };
         query = Query { view: search.view, experiments, max_results, offset: search.offset, ..query };
         let list = self.inner.workspace.search(&query)?;
         Ok(FoundRuns { next_offset: list.next_offset, list: Some(list), roots })
@@ -116,7 +119,7 @@ impl Tracking {
     /// # Errors
     /// `DATA_LOSS` where bytes do not verify.
     pub fn rows<'a>(&self, page: &'a FoundRuns) -> Result<Vec<ListedRun<'a>>> {
-        let rows = page.list.as_ref().map(Found::rows).transpose()?.unwrap_or_default();
+        let rows = page.list.as_ref().map(SearchResult::rows).transpose()?.unwrap_or_default();
         Ok(rows.into_iter().map(|row| self.listed(row, &page.roots)).collect())
     }
 
@@ -133,8 +136,8 @@ impl Tracking {
             }
         };
         let artifact_uri = match own_artifact_uri(row.items.iter().copied()) {
-            Some(uri) => self.told_place(uri.to_owned()),
-            None => below(&below(root, row.run_id.as_str()), "artifacts"),
+            Some(uri) => self.shown_location(uri.to_owned()),
+            None => artifact_uris(root).of(&row.run_id),
         };
         let lifecycle_stage = LifecycleStage::of(row.deleted);
         ListedRun { row, experiment_id, artifact_uri, lifecycle_stage, inputs, outputs }

@@ -47,8 +47,8 @@ impl Tracking {
             Some(name) if name.is_empty() || name.contains(['/', ':', '.', '%', '"', '\'']) => {
                 let name = python_text(name);
                 return Err(Fault::invalid(format!(
-                    "Invalid model name ({name}) provided. Model name must be a non-empty string and cannot contain the \
-                     following characters: ('/', ':', '.', '%', '\"', \"'\")"
+                    "Invalid model name ({name}) provided. Model name must be a non-empty string and cannot contain \
+                     the following characters: ('/', ':', '.', '%', '\"', \"'\")"
                 )));
             }
             Some(name) => name.clone(),
@@ -72,7 +72,7 @@ impl Tracking {
             params: Vec::new(),
             tags: tags.into_iter().collect(),
         };
-        let id = self.inner.workspace.create_light(experiment.id, run, &edits)?;
+        let id = self.inner.workspace.create_run_without_log(experiment.id, run, &edits)?;
         self.model(id.as_str(), true)
     }
 
@@ -153,7 +153,7 @@ impl Tracking {
         let id = self.model_run(model_id)?.id().clone();
         let tags = self.model_tags(tags)?;
         let edits: Vec<RunEdit> = tags.into_iter().map(|(key, value)| RunEdit::Tag(key, value)).collect();
-        Ok(self.inner.workspace.edit_any_run(&id, &edits)?)
+        Ok(self.inner.workspace.edit_run_even_deleted(&id, &edits)?)
     }
 
     /// Removes a tag of a model.
@@ -166,7 +166,7 @@ impl Tracking {
             let why = format!("No tag with key '{key}' found for model with ID '{model_id}'.");
             return Err(Fault::missing(why));
         }
-        Ok(self.inner.workspace.edit_any_run(run.id(), &[RunEdit::RemoveTag(key.to_owned())])?)
+        Ok(self.inner.workspace.edit_run_even_deleted(run.id(), &[RunEdit::RemoveTag(key.to_owned())])?)
     }
 
     /// Sets params of a model, each once.
@@ -175,13 +175,13 @@ impl Tracking {
     /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_PARAMETER_VALUE` for a param that has another value.
     pub fn log_logged_model_params(&self, model_id: &str, params: &[(String, String)]) -> Result<()> {
         let id = self.model_run(model_id)?.id().clone();
-        Ok(self.inner.workspace.edit_any_run(&id, &self.model_params(params)?)?)
+        Ok(self.inner.workspace.edit_run_even_deleted(&id, &self.model_params(params)?)?)
     }
 
     fn edit_model(&self, model_id: &str, mut edits: Vec<RunEdit>) -> Result<()> {
         let id = self.model_run(model_id)?.id().clone();
         edits.push(RunEdit::Item(MODEL_FIELD, "updated".to_owned(), Some(now_ms().to_string())));
-        Ok(self.inner.workspace.edit_any_run(&id, &edits)?)
+        Ok(self.inner.workspace.edit_run_even_deleted(&id, &edits)?)
     }
 
     /// Refuses metrics of models that there are none of.
@@ -229,7 +229,7 @@ impl Tracking {
                 })
                 .collect();
             if !edits.is_empty() {
-                self.inner.workspace.edit_any_run(known.id(), &edits)?;
+                self.inner.workspace.edit_run_even_deleted(known.id(), &edits)?;
             }
         }
         Ok(())
@@ -265,7 +265,7 @@ impl Tracking {
             creation_timestamp: created,
             last_updated_timestamp: field("updated").and_then(|time| time.parse().ok()).unwrap_or(created),
             artifact_uri: match row.items.get(&index_key(ARTIFACT_URI, "")) {
-                Some(uri) => self.told_place(uri.clone()),
+                Some(uri) => self.shown_location(uri.clone()),
                 None => below(&below(&below(&root, "models"), row.run_id.as_str()), "artifacts"),
             },
             status: field("status").and_then(|status| status.parse().ok()).unwrap_or(LoggedModelStatus::Unspecified),

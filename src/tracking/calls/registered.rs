@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{Entity, Error};
 use crate::journal::registry::Stage;
-use crate::registry::store::{ModelVersion, NewVersion, RegisteredModel, Store};
+use crate::registry::store::{ModelRegistry, ModelVersion, NewVersion, RegisteredModel};
 use crate::tracking::handle::store::Tracking;
 use crate::tracking::language::messages::python_text;
 use crate::tracking::language::registry_search::{self, PROMPT_TAG};
@@ -53,8 +53,8 @@ fn taken(name: &str, known_is_prompt: bool, new_is_prompt: bool) -> String {
         return format!("{} (name={name}) already exists.", kind(new_is_prompt));
     }
     format!(
-        "Tried to create a {} with name {}, but the name is already taken by a {}. MLflow does not allow creating a model and \
-         a prompt with the same name.",
+        "Tried to create a {} with name {}, but the name is already taken by a {}. MLflow does not allow creating a \
+         model and a prompt with the same name.",
         kind(new_is_prompt).to_lowercase(),
         python_text(name),
         kind(known_is_prompt).to_lowercase()
@@ -62,8 +62,8 @@ fn taken(name: &str, known_is_prompt: bool, new_is_prompt: bool) -> String {
 }
 
 impl Tracking {
-    fn registry(&self) -> Store<'_> {
-        Store::new(&self.acting)
+    fn registry(&self) -> ModelRegistry<'_> {
+        ModelRegistry::new(&self.acting)
     }
 
     /// Registers a model.
@@ -95,7 +95,7 @@ impl Tracking {
     /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_PARAMETER_VALUE`.
     pub fn get_registered_model(&self, name: &str) -> Result<RegisteredModel> {
         check_name(name, "name")?;
-        Ok(self.told_model(self.registry().model(name)?))
+        Ok(self.shown_registered_model(self.registry().model(name)?))
     }
 
     /// Renames a registered model; its versions, tags and aliases go with it.
@@ -105,7 +105,7 @@ impl Tracking {
     pub fn rename_registered_model(&self, name: &str, new_name: &str) -> Result<RegisteredModel> {
         check_name(new_name, "new_name")?;
         check_name(name, "name")?;
-        Ok(self.told_model(self.registry().rename_model(name, new_name)?))
+        Ok(self.shown_registered_model(self.registry().rename_model(name, new_name)?))
     }
 
     /// Sets a registered model's description.
@@ -114,7 +114,7 @@ impl Tracking {
     /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_PARAMETER_VALUE`.
     pub fn update_registered_model(&self, name: &str, description: &str) -> Result<RegisteredModel> {
         check_name(name, "name")?;
-        Ok(self.told_model(self.registry().describe_model(name, description)?))
+        Ok(self.shown_registered_model(self.registry().set_model_description(name, description)?))
     }
 
     /// Permanently deletes a registered model with all its versions.
@@ -146,7 +146,7 @@ impl Tracking {
         }
         let max = usize::try_from(max_results).unwrap_or(0);
         let (items, next_offset) = registry_search::models(self.registry(), filter, order_by, offset, max)?;
-        Ok(PageOf::of(items.into_iter().map(|model| self.told_model(model)).collect(), next_offset))
+        Ok(PageOf::of(items.into_iter().map(|model| self.shown_registered_model(model)).collect(), next_offset))
     }
 
     /// The greatest version of each stage, or of these stages; stages in any case.
@@ -158,7 +158,7 @@ impl Tracking {
         let stages = stages.iter().map(|word| stage(word)).collect::<Result<Vec<_>>>()?;
         let stages = if stages.is_empty() { Stage::ALL.to_vec() } else { stages };
         let versions = self.registry().latest_versions(name, &stages)?;
-        Ok(versions.into_iter().map(|version| self.told_version(version)).collect())
+        Ok(versions.into_iter().map(|version| self.shown_version(version)).collect())
     }
 
     /// Sets a tag of a registered model.
@@ -168,7 +168,7 @@ impl Tracking {
     pub fn set_registered_model_tag(&self, name: &str, key: &str, value: &str) -> Result<()> {
         check_name(name, "name")?;
         check_tag(key, value)?;
-        Ok(self.registry().tag_model(name, key, Some(value))?)
+        Ok(self.registry().set_model_tag(name, key, Some(value))?)
     }
 
     /// Removes a tag of a registered model; nothing happens where there is none.
@@ -178,7 +178,7 @@ impl Tracking {
     pub fn delete_registered_model_tag(&self, name: &str, key: &str) -> Result<()> {
         check_name(name, "name")?;
         validate::check_key("key", key)?;
-        Ok(self.registry().tag_model(name, key, None)?)
+        Ok(self.registry().set_model_tag(name, key, None)?)
     }
 
     /// Makes an alias name a version; it names no other then.
@@ -221,11 +221,11 @@ impl Tracking {
             return versions
                 .into_iter()
                 .max_by_key(|version| version.version)
-                .map(|version| self.told_version(version))
+                .map(|version| self.shown_version(version))
                 .ok_or_else(|| Fault::missing(format!("Latest version not found for model {name}.")));
         }
         let found = self.registry().version_by_alias(name, alias)?;
-        let found = found.map(|version| self.told_version(version));
+        let found = found.map(|version| self.shown_version(version));
         found.ok_or_else(|| Fault::invalid(format!("Registered model alias {alias} not found.")))
     }
 
@@ -255,8 +255,8 @@ impl Tracking {
         }
         let version = self.registry().create_version(&NewVersion {
             name: new.name.clone(),
-            source: self.kept_place(&new.source),
-            storage_location: self.kept_place(&storage_location),
+            source: self.stored_location(&new.source),
+            storage_location: self.stored_location(&storage_location),
             run_id,
             run_link: new.run_link.clone(),
             model_id: new.model_id.clone(),
@@ -266,7 +266,7 @@ impl Tracking {
         if told {
             self.note_version(&new.model_id, &version.name, version.version)?;
         }
-        Ok(self.told_version(version))
+        Ok(self.shown_version(version))
     }
 
     /// Where the files are of what a `models:/` URI names, and the run that made it.
@@ -279,7 +279,7 @@ impl Tracking {
                 return Ok((model.artifact_uri, model.source_run_id));
             }
             (Some((name, version)), _) => match version.parse() {
-                Ok(number) => self.told_version(self.registry().version(name, number)?),
+                Ok(number) => self.shown_version(self.registry().version(name, number)?),
                 Err(_) if version.eq_ignore_ascii_case("latest") => self.get_model_version_by_alias(name, version)?,
                 Err(_) => {
                     let mut latest = self.get_latest_versions(name, &[version.to_owned()])?;
@@ -296,7 +296,7 @@ impl Tracking {
     /// `RESOURCE_DOES_NOT_EXIST`; `INVALID_PARAMETER_VALUE`.
     pub fn get_model_version(&self, name: &str, version: &str) -> Result<ModelVersion> {
         check_name(name, "name")?;
-        Ok(self.told_version(self.registry().version(name, number(name, version)?)?))
+        Ok(self.shown_version(self.registry().version(name, number(name, version)?)?))
     }
 
     /// Where a version's files are: its source, resolved when it was created.
@@ -313,7 +313,7 @@ impl Tracking {
     /// As [`Self::get_model_version`].
     pub fn update_model_version(&self, name: &str, version: &str, description: &str) -> Result<ModelVersion> {
         check_name(name, "name")?;
-        Ok(self.told_version(self.registry().describe_version(name, number(name, version)?, description)?))
+        Ok(self.shown_version(self.registry().set_version_description(name, number(name, version)?, description)?))
     }
 
     /// Deletes a version. Its number never comes back while the model lives.
@@ -340,14 +340,15 @@ impl Tracking {
         let target = stage(to)?;
         if archive_existing_versions && !matches!(target, Stage::Staging | Stage::Production) {
             let why = format!(
-                "Model version transition cannot archive existing model versions because '{to}' is not an Active stage. \
-                 Valid stages are ['Staging', 'Production']"
+                "Model version transition cannot archive existing model versions because '{to}' is not an Active \
+                 stage. Valid stages are ['Staging', 'Production']"
             );
             return Err(Fault::new(Code::InternalError, why));
         }
         check_name(name, "name")?;
-        let moved = self.registry().move_version(name, number(name, version)?, target, archive_existing_versions)?;
-        Ok(self.told_version(moved))
+        let moved =
+            self.registry().set_version_stage(name, number(name, version)?, target, archive_existing_versions)?;
+        Ok(self.shown_version(moved))
     }
 
     /// Finds versions: latest updated first, unless another order is asked for. Prompts' versions are left out as
@@ -367,7 +368,7 @@ impl Tracking {
             1..=VERSIONS_MAX => {
                 let max = usize::try_from(max_results).unwrap_or(usize::MAX);
                 let (items, next_offset) = registry_search::versions(self.registry(), filter, order_by, offset, max)?;
-                return Ok(PageOf::of(items.into_iter().map(|one| self.told_version(one)).collect(), next_offset));
+                return Ok(PageOf::of(items.into_iter().map(|one| self.shown_version(one)).collect(), next_offset));
             }
             _ => format!(
                 "Invalid value for request parameter max_results. It must be at most {VERSIONS_MAX}, but got value \
@@ -384,7 +385,7 @@ impl Tracking {
     pub fn set_model_version_tag(&self, name: &str, version: &str, key: &str, value: &str) -> Result<()> {
         check_name(name, "name")?;
         check_tag(key, value)?;
-        Ok(self.registry().tag_version(name, number(name, version)?, key, Some(value))?)
+        Ok(self.registry().set_version_tag(name, number(name, version)?, key, Some(value))?)
     }
 
     /// Removes a tag of a version; nothing happens where there is none.
@@ -394,7 +395,7 @@ impl Tracking {
     pub fn delete_model_version_tag(&self, name: &str, version: &str, key: &str) -> Result<()> {
         check_name(name, "name")?;
         validate::check_key("key", key)?;
-        Ok(self.registry().tag_version(name, number(name, version)?, key, None)?)
+        Ok(self.registry().set_version_tag(name, number(name, version)?, key, None)?)
     }
 }
 

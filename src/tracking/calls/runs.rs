@@ -179,9 +179,7 @@ impl Tracking {
         for &id in experiments {
             match self.inner.workspace.experiments().get(id) {
                 Ok(experiment) => {
-                    // The search puts a slash between.
-                    let root = self.artifact_location(&experiment);
-                    roots.insert(id, root.trim_end_matches('/').to_owned());
+                    roots.insert(id, self.artifact_location(&experiment));
                 }
                 Err(Error::NotFound { .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -215,7 +213,7 @@ impl Tracking {
                 start_time: state.start_time_ms(),
                 end_time: state.end_time_ms(),
                 artifact_uri: match state.item(ARTIFACT_URI, "") {
-                    Some(uri) => self.told_place(uri.to_owned()),
+                    Some(uri) => self.shown_location(uri.to_owned()),
                     None => self.artifact_uri(state.experiment, &state.id)?,
                 },
                 lifecycle_stage: LifecycleStage::of(self.inner.workspace.counts_as_deleted(state)?),
@@ -233,7 +231,7 @@ impl Tracking {
 
 /// MLflow's message for a write to a run that is deleted, itself or with its experiment.
 pub(crate) fn not_active(fault: Fault, id: &RunId) -> Fault {
-    if fault.message.ends_with("Current state is deleted.") {
+    if fault.of_deleted {
         return Fault::invalid(format!("The run {id} must be in the 'active' state. Current state is deleted."));
     }
     fault

@@ -1,50 +1,50 @@
-//! Where files are: kept so that it holds for whoever asks, and told as the one who asks reaches it.
+//! Locations of files: stored in a form that is true for everybody, shown in the form that the caller can reach.
 //!
-//! A server's clients reach a workspace's own folder of artifacts as `mlflow-artifacts:/`, and a process that works on
-//! the workspace itself as a path. Both may ask about one run, so that a place in that folder is kept in the first
-//! spelling, and the second is made of it when it is told. A folder that moved is told at its new place.
+//! A server's clients reach a workspace's own folder of artifacts as `mlflow-artifacts:/`, and a process that opens the
+//! workspace itself by its path. Both may ask for one run. So locations in that folder are stored in the first form,
+//! and the second is made of it. If the folder moves, its new path is shown.
 
 use crate::registry::store::{ModelVersion, RegisteredModel};
 use crate::tracking::handle::store::{Tracking, below};
 
-/// The spelling for clients of a server.
-const SERVED: &str = "mlflow-artifacts:";
+/// How locations begin that a workspace's server serves.
+pub const SERVED_ARTIFACTS: &str = "mlflow-artifacts:";
 
 impl Tracking {
-    /// A place as it is told.
-    pub(crate) fn told_place(&self, kept: String) -> String {
-        let Some(folder) = &self.inner.options.artifact_folder else { return kept };
-        match within_served(&kept) {
+    /// A location as it is shown.
+    pub(crate) fn shown_location(&self, stored: String) -> String {
+        let Some(folder) = &self.inner.options.artifact_folder else { return stored };
+        match within_served(&stored) {
             Some("") => folder.clone(),
             Some(rest) => below(folder, rest),
-            None => kept,
+            None => stored,
         }
     }
 
-    /// A place as it is kept.
-    pub(crate) fn kept_place(&self, told: &str) -> String {
-        let within = self.inner.options.artifact_folder.as_deref().and_then(|folder| within_folder(told, folder));
-        within.map_or_else(|| told.to_owned(), |rest| format!("{SERVED}/{rest}"))
+    /// A location as it is stored.
+    pub(crate) fn stored_location(&self, shown: &str) -> String {
+        let within = self.inner.options.artifact_folder.as_deref().and_then(|folder| within_folder(shown, folder));
+        within.map_or_else(|| shown.to_owned(), |rest| format!("{SERVED_ARTIFACTS}/{rest}"))
     }
 
-    /// A version with its places as they are told.
-    pub(crate) fn told_version(&self, mut version: ModelVersion) -> ModelVersion {
-        version.source = self.told_place(version.source);
-        version.storage_location = self.told_place(version.storage_location);
+    /// A version with its locations as they are shown.
+    pub(crate) fn shown_version(&self, mut version: ModelVersion) -> ModelVersion {
+        version.source = self.shown_location(version.source);
+        version.storage_location = self.shown_location(version.storage_location);
         version
     }
 
     /// A registered model, its versions likewise.
-    pub(crate) fn told_model(&self, mut model: RegisteredModel) -> RegisteredModel {
+    pub(crate) fn shown_registered_model(&self, mut model: RegisteredModel) -> RegisteredModel {
         let versions = std::mem::take(&mut model.latest_versions);
-        model.latest_versions = versions.into_iter().map(|version| self.told_version(version)).collect();
+        model.latest_versions = versions.into_iter().map(|version| self.shown_version(version)).collect();
         model
     }
 }
 
 /// The path that a server serves under a place; `None` for other places, and for what may mean several.
 fn within_served(place: &str) -> Option<&str> {
-    let rest = place.strip_prefix(SERVED)?;
+    let rest = place.strip_prefix(SERVED_ARTIFACTS)?;
     let path = rest.strip_prefix("///").or_else(|| rest.strip_prefix('/').filter(|path| !path.starts_with('/')))?;
     plain(path)
 }

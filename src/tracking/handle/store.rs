@@ -9,6 +9,7 @@ use crate::base::ids::{ExperimentId, RunId};
 use crate::base::items::RUN;
 use crate::journal::catalog;
 use crate::run::snapshot::RunSnapshot;
+use crate::search::execute::UriTemplate;
 use crate::tracking::handle::writers::Writers;
 use crate::tracking::values::error::{Fault, Result};
 use crate::workspace::handle::Workspace;
@@ -18,8 +19,8 @@ use crate::workspace::handle::Workspace;
 pub struct TrackingOptions {
     /// Where artifacts go of experiments that were created without a location: each below it in a folder of its number.
     pub artifact_root: String,
-    /// The folder that `mlflow-artifacts:/` stands for, if who asks reaches it by its path: then places in it are told as
-    /// paths. They are kept as `mlflow-artifacts:/` all the same, so that a server on the workspace can serve them.
+    /// The folder that `mlflow-artifacts:/` stands for, if who asks reaches it by its path: then locations in it
+    /// are shown as paths. They are stored as `mlflow-artifacts:/` all the same, so that a server can serve them.
     pub artifact_folder: Option<String>,
     /// Whether longer values of params and tags are cut (MLflow's default) or refused.
     pub truncate_long_values: bool,
@@ -119,7 +120,7 @@ impl Tracking {
         if experiment.artifact_location.is_empty() {
             below(&self.inner.options.artifact_root, &experiment.id.to_string())
         } else {
-            self.told_place(experiment.artifact_location.clone())
+            self.shown_location(experiment.artifact_location.clone())
         }
     }
 
@@ -133,7 +134,7 @@ impl Tracking {
             }
             Err(error) => return Err(error.into()),
         };
-        Ok(below(&below(&root, run.as_str()), "artifacts"))
+        Ok(artifact_uris(&root).of(run))
     }
 
     /// The run of an id, deleted or not.
@@ -143,13 +144,23 @@ impl Tracking {
     }
 }
 
+/// The artifact URIs of an experiment's runs: `ROOT/RUN/artifacts`.
+pub(crate) fn artifact_uris(root: &str) -> UriTemplate {
+    let (path, rest) = path_of(root);
+    UriTemplate { before: format!("{path}/"), after: format!("/artifacts{rest}") }
+}
+
 /// The place below a URI; a query or fragment stays at the end.
 pub(crate) fn below(uri: &str, name: &str) -> String {
+    let (path, rest) = path_of(uri);
+    format!("{path}/{name}{rest}")
+}
+
+/// A URI without a slash at its end, and its query or fragment.
+fn path_of(uri: &str) -> (&str, &str) {
     let end = uri.find(['?', '#']).filter(|_| uri.contains("://")).unwrap_or(uri.len());
     let (path, rest) = uri.split_at(end);
-    // `scheme:/` keeps its slash.
-    let path = path.trim_end_matches('/');
-    format!("{path}/{name}{rest}")
+    (path.trim_end_matches('/'), rest)
 }
 
 #[cfg(test)]
@@ -166,6 +177,8 @@ mod tests {
             ("file:///a", "file:///a/0"),
         ] {
             assert_eq!(below(uri, "0"), expected);
+            let run = RunId::new("r").unwrap();
+            assert_eq!(artifact_uris(uri).of(&run), below(&below(uri, "r"), "artifacts"));
         }
     }
 }

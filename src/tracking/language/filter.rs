@@ -1,4 +1,4 @@
-//! Filters and orders of runs as MLflow takes them.
+//! Filters and orders of runs as MLflow takes them; D4 to D6 of `docs/mlflow.md` say where answers differ.
 
 use crate::search::dialect::{
     Dialect, LISTED, NULLABLE, NUMBERS, RUN_HINTS, RUNS, Rules, RunAttribute, TEXTS, run_attributes, run_keys,

@@ -2,7 +2,7 @@
 //! what is expected, follow in parentheses.
 
 use crate::error::Error;
-use crate::search::dialect::{Dialect, Entity, Kind, Operator};
+use crate::search::dialect::{Dialect, Kind, NameKind, Operator};
 use crate::search::lexer::tokens;
 use crate::search::refusal::{Form, Reason, Refusal, Source};
 use crate::tracking::values::error::Fault;
@@ -74,7 +74,7 @@ impl<A: Copy> Words<'_, A> {
             }
             Reason::Unclosed(_) | Reason::Character(_) | Reason::Expected(_) | Reason::Name(_) => self.invalid_clause(),
             Reason::Attribute(_) if self.refusal.is_last() => self.invalid_clause(),
-            Reason::Entity(_) | Reason::Attribute(_) | Reason::Key(_) => self.of_name(),
+            Reason::NameKind(_) | Reason::Attribute(_) | Reason::Key(_) => self.of_name(),
             Reason::Operator { operator, form, value, .. } => self.of_operator(operator, *form, value),
             Reason::Value { form: Form::None, .. } => self.invalid_clause(),
             Reason::Value { form: Form::List, operator: Operator::In | Operator::NotIn, value, .. } => {
@@ -108,7 +108,7 @@ impl<A: Copy> Words<'_, A> {
     fn of_name(&self) -> Option<String> {
         let found = &self.refusal.found;
         match (&self.refusal.reason, &self.refusal.name) {
-            (Reason::Entity(_), _) => {
+            (Reason::NameKind(_), _) => {
                 let known = match self.language {
                     Language::Runs => "Valid values are ['metric', 'parameter', 'tag', 'attribute', 'dataset']",
                     Language::Experiments => "Valid entity types are ('attribute', 'attributes', 'tag', 'tags')",
@@ -127,7 +127,7 @@ impl<A: Copy> Words<'_, A> {
                 let known = set(&names.copied().collect::<Vec<_>>());
                 Some(format!("Invalid attribute key '{found}' specified. Valid keys are '{known}'"))
             }
-            (_, Some((Entity::Dataset, key))) => {
+            (_, Some((NameKind::Dataset, key))) => {
                 let known = set(&["context", "digest", "name"]);
                 Some(format!("Invalid dataset key '{key}' specified. Valid keys are '{known}'"))
             }
@@ -156,10 +156,10 @@ impl<A: Copy> Words<'_, A> {
         }
         let Reason::Operator { known, .. } = &self.refusal.reason else { return None };
         Some(match (self.language, entity) {
-            (Language::Models | Language::Versions, Entity::Tag) => format!("Invalid comparator for tag: {operator}"),
+            (Language::Models | Language::Versions, NameKind::Tag) => format!("Invalid comparator for tag: {operator}"),
             (Language::Versions, _) if number => format!("Invalid comparator for attribute {key}: {operator}"),
             (Language::Models | Language::Versions, _) => format!("Invalid comparator for attribute: {operator}"),
-            (Language::Experiments, Entity::Attribute) if key == "experiment_id" => {
+            (Language::Experiments, NameKind::Attribute) if key == "experiment_id" => {
                 format!("Invalid comparator for experiment_id: {operator}")
             }
             _ => {
@@ -169,12 +169,12 @@ impl<A: Copy> Words<'_, A> {
         })
     }
 
-    fn of_null(&self, entity: Entity, key: &str) -> String {
+    fn of_null(&self, entity: NameKind, key: &str) -> String {
         match self.language {
             Language::Runs => {
                 let kind = match entity {
-                    Entity::Metric => "metric",
-                    Entity::Dataset => "dataset",
+                    NameKind::Metric => "metric",
+                    NameKind::Dataset => "dataset",
                     _ => "attribute",
                 };
                 format!("IS NULL / IS NOT NULL is only supported for tags and params, not for '{kind}' '{key}'")
@@ -188,9 +188,9 @@ impl<A: Copy> Words<'_, A> {
     }
 
     /// Whether a name is compared with numbers.
-    fn is_number(&self, entity: Entity, key: &str) -> bool {
+    fn is_number(&self, entity: NameKind, key: &str) -> bool {
         let rules = match entity {
-            Entity::Attribute => {
+            NameKind::Attribute => {
                 self.dialect.attributes.iter().find(|known| known.filtered.contains(&key)).map(|known| known.rules)
             }
             entity => self.dialect.keys.iter().find(|keys| keys.entity == entity).map(|keys| keys.rules),
@@ -203,28 +203,28 @@ impl<A: Copy> Words<'_, A> {
         let (entity, key) = self.refusal.name.as_ref()?;
         match (entity, form) {
             (_, Form::None) => self.invalid_clause(),
-            (Entity::Metric, Form::Number) => (given == "-inf").then(|| not_numeric("metric", given)),
-            (Entity::Metric, _) => Some(not_numeric("metric", given)),
-            (Entity::Attribute, Form::List) if self.language == Language::Runs && self.is_number(*entity, key) => {
+            (NameKind::Metric, Form::Number) => (given == "-inf").then(|| not_numeric("metric", given)),
+            (NameKind::Metric, _) => Some(not_numeric("metric", given)),
+            (NameKind::Attribute, Form::List) if self.language == Language::Runs && self.is_number(*entity, key) => {
                 self.of_integer(key, form, given)
             }
-            (Entity::Attribute, Form::List) if self.language != Language::Models => self.of_unlisted(key),
-            (Entity::Attribute, form) if self.is_number(*entity, key) => self.of_integer(key, form, given),
+            (NameKind::Attribute, Form::List) if self.language != Language::Models => self.of_unlisted(key),
+            (NameKind::Attribute, form) if self.is_number(*entity, key) => self.of_integer(key, form, given),
             (_, Form::Text) => None,
             (_, Form::Word) => Some(format!(
                 "Parameter value is either not quoted or unidentified quote types used for string value {given}. Use \
                  either single or double quotes."
             )),
-            (Entity::Param | Entity::Tag, _) => {
-                let kind = if *entity == Entity::Tag { "tag" } else { "parameter" };
+            (NameKind::Param | NameKind::Tag, _) => {
+                let kind = if *entity == NameKind::Tag { "tag" } else { "parameter" };
                 Some(format!("Expected a quoted string value for {kind} (e.g. 'my-value'). Got value {given}"))
             }
             (_, Form::List) => Some(of_list(given)),
-            (Entity::Attribute, Form::Number) if self.language == Language::Versions => Some(format!(
+            (NameKind::Attribute, Form::Number) if self.language == Language::Versions => Some(format!(
                 "Only the '{}' attributes support comparison with numeric values.",
                 set(&["creation_timestamp", "last_updated_timestamp", "version_number"])
             )),
-            (Entity::Dataset, _) => {
+            (NameKind::Dataset, _) => {
                 Some(format!("Expected a quoted string value for dataset attributes. Got value {given}"))
             }
             _ if matches!(self.language, Language::Models | Language::Versions) => Some(format!(
@@ -273,7 +273,7 @@ impl<A: Copy> Words<'_, A> {
         // The shape is looked at before the name.
         let long = clause.split_whitespace().count() > 2 && !clause.contains(['`', '"']);
         match &self.refusal.reason {
-            Reason::Entity(_) | Reason::Attribute(_) | Reason::NotOrdered(_) if long => {
+            Reason::NameKind(_) | Reason::Attribute(_) | Reason::NotOrdered(_) if long => {
                 Some(format!("Invalid order_by clause '{clause}'. Could not be parsed."))
             }
             Reason::NotOrdered(_) if self.language == Language::Models => {
@@ -285,7 +285,7 @@ impl<A: Copy> Words<'_, A> {
             Reason::Expected(_) | Reason::Name(_) | Reason::Unclosed(_) | Reason::Character(_) => {
                 Some(format!("Invalid order_by clause '{clause}'. Could not be parsed."))
             }
-            Reason::NotOrdered(Entity::Dataset) => Some("Invalid identifier type 'dataset'".to_owned()),
+            Reason::NotOrdered(NameKind::Dataset) => Some("Invalid identifier type 'dataset'".to_owned()),
             Reason::NotOrdered(_) => Some("Invalid order_by entity: tag".to_owned()),
             _ => self.of_name(),
         }

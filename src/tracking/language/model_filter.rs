@@ -3,7 +3,7 @@
 
 use crate::error::Error;
 use crate::search::ast::{Clause, Expr, NumberTest, TextAttribute, TextTest, TimeAttribute};
-use crate::search::dialect::{self, Dialect, Entity, Keys, Kind, LISTED, NO_RULES, NUMBERS, Operator, Rules};
+use crate::search::dialect::{self, Dialect, Keys, Kind, LISTED, NO_RULES, NUMBERS, NameKind, Operator, Rules};
 use crate::search::parser::{Field, Test, parse_list};
 use crate::search::refusal::{Form, Reason, Refusal};
 use crate::tracking::language::messages::python_text;
@@ -65,10 +65,10 @@ const STATUS: Rules = Rules { operators: &[LISTED[0], LISTED[1], Operator::In, O
 const DIALECT: Dialect<Attribute> = Dialect {
     of: "logged models",
     keys: &[
-        Keys { entity: Entity::Attribute, words: &["attributes"], rules: NO_RULES, ordered: true },
-        Keys { entity: Entity::Metric, words: &["metrics"], rules: NUMBER, ordered: true },
-        Keys { entity: Entity::Param, words: &["params"], rules: TEXT, ordered: false },
-        Keys { entity: Entity::Tag, words: &["tags"], rules: TEXT, ordered: false },
+        Keys { entity: NameKind::Attribute, words: &["attributes"], rules: NO_RULES, ordered: true },
+        Keys { entity: NameKind::Metric, words: &["metrics"], rules: NUMBER, ordered: true },
+        Keys { entity: NameKind::Param, words: &["params"], rules: TEXT, ordered: false },
+        Keys { entity: NameKind::Tag, words: &["tags"], rules: TEXT, ordered: false },
     ],
     attributes: &[
         dialect::Attribute::named(Attribute::Name, &["name"], TEXT),
@@ -180,7 +180,7 @@ fn told(refusal: Box<Refusal>) -> Fault {
         format!("{entity}.{key}{}", if is_time { "_ms" } else { "" })
     });
     let words = match (&refusal.reason, name) {
-        (Reason::Entity(_), _) => {
+        (Reason::NameKind(_), _) => {
             let entity = python_text(&refusal.found);
             format!("Invalid entity type: {entity}. Expected one of ['attributes', 'metrics', 'params', 'tags'].")
         }
@@ -199,8 +199,8 @@ fn told(refusal: Box<Refusal>) -> Fault {
         }
         (Reason::Value { form, .. }, _) if *form != Form::None => return own.into(),
         _ => format!(
-            "Invalid filter string: {}. Expected a list of comparisons separated by 'AND' (e.g. 'metrics.loss > 0.1 AND \
-             params.lr = 0.01').",
+            "Invalid filter string: {}. Expected a list of comparisons separated by 'AND' (e.g. 'metrics.loss > 0.1 \
+             AND params.lr = 0.01').",
             python_text(&refusal.text)
         ),
     };
@@ -226,12 +226,13 @@ mod tests {
             ),
             (
                 "name > 'foo'",
-                "Invalid comparison operator for attributes.name: '>'. Expected one of ('=', '!=', 'LIKE', 'ILIKE', 'IN', \
-                 'NOT IN').",
+                "Invalid comparison operator for attributes.name: '>'. Expected one of ('=', '!=', 'LIKE', 'ILIKE', \
+                 'IN', 'NOT IN').",
             ),
             (
                 "metrics.foo LIKE 0",
-                "Invalid comparison operator for metrics.foo: 'LIKE'. Expected one of ('<', '<=', '>', '>=', '=', '!=').",
+                "Invalid comparison operator for metrics.foo: 'LIKE'. Expected one of ('<', '<=', '>', '>=', '=', \
+                 '!=').",
             ),
             ("tags.t IS NULL", "Invalid comparison: tags.t IS NULL. Expected a comparison with 3 tokens."),
             ("status LIKE 'R%'", "Invalid comparison operator for status: LIKE"),

@@ -4,9 +4,9 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::journal::registry::Model;
-use crate::registry::store::{Found, FoundVersion, ModelVersion, RegisteredModel, Store};
+use crate::registry::store::{FoundVersion, ModelRegistry, ModelVersion, Page, RegisteredModel};
 use crate::search::ast::TextTest;
-use crate::search::dialect::{Attribute, Dialect, Entity, Keys, Kind, LISTED, NO_RULES, NUMBERS, Rules, TEXTS};
+use crate::search::dialect::{Attribute, Dialect, Keys, Kind, LISTED, NO_RULES, NUMBERS, NameKind, Rules, TEXTS};
 use crate::search::parser::{Field, Sorting, Test, parse_list, parse_sorting};
 use crate::tracking::language::messages::{Language, tell};
 use crate::tracking::values::error::{Fault, Result};
@@ -27,8 +27,8 @@ pub(crate) enum Of {
 
 /// The kinds of names of both.
 const KEYS: &[Keys] = &[
-    Keys { entity: Entity::Attribute, words: &["attributes", "attribute"], rules: NO_RULES, ordered: true },
-    Keys { entity: Entity::Tag, words: &["tags", "tag"], rules: Rules::text(&TEXTS), ordered: false },
+    Keys { entity: NameKind::Attribute, words: &["attributes", "attribute"], rules: NO_RULES, ordered: true },
+    Keys { entity: NameKind::Tag, words: &["tags", "tag"], rules: Rules::text(&TEXTS), ordered: false },
 ];
 const NAME: Attribute<Of> = Attribute::named(Of::Name, &["name"], Rules::text(&LISTED));
 
@@ -139,12 +139,12 @@ fn ordered(order: &[(Of, bool)], by: impl Fn(Of) -> Ordering) -> Ordering {
 
 /// One page of the models that a filter finds, in order; then by name.
 pub(crate) fn models(
-    store: Store<'_>,
+    store: ModelRegistry<'_>,
     filter: &str,
     order_by: &[String],
     offset: usize,
     max: usize,
-) -> Result<Found<RegisteredModel>> {
+) -> Result<Page<RegisteredModel>> {
     let (filter, order) = parse(Language::Models, &MODELS, filter, order_by)?;
     let passes = |name: &str, model: &Model| filter.passes(&model.tags, |_| name, 0);
     let compare = |a: (&str, &Model), b: (&str, &Model)| {
@@ -159,12 +159,12 @@ pub(crate) fn models(
 
 /// One page of the versions that a filter finds, in order; the latest updated first where none is given.
 pub(crate) fn versions(
-    store: Store<'_>,
+    store: ModelRegistry<'_>,
     filter: &str,
     order_by: &[String],
     offset: usize,
     max: usize,
-) -> Result<Found<ModelVersion>> {
+) -> Result<Page<ModelVersion>> {
     let (filter, mut order) = parse(Language::Versions, &VERSIONS, filter, order_by)?;
     if order.is_empty() {
         order.push((Of::Updated, true));

@@ -5,10 +5,10 @@ use crate::base::stats::RunStatus;
 use crate::tracking::handle::store::Tracking;
 use crate::tracking::values::entities::{LifecycleStage, MetricRef, View};
 use crate::tracking::values::error::Code;
-use crate::tracking::{Batch, CreateRun, ExperimentSearch, NewExperiment, RunSearch, UpdateRun};
+use crate::tracking::{Batch, CreateExperiment, CreateRun, ExperimentSearch, RunSearch, UpdateRun};
 
 fn experiment(tracking: &Tracking, name: &str) -> String {
-    tracking.create_experiment(&NewExperiment { name: name.into(), ..NewExperiment::default() }).unwrap()
+    tracking.create_experiment(&CreateExperiment { name: name.into(), ..CreateExperiment::default() }).unwrap()
 }
 
 fn found(tracking: &Tracking, filter: &str) -> Vec<String> {
@@ -22,7 +22,7 @@ fn found(tracking: &Tracking, filter: &str) -> Vec<String> {
 #[test]
 fn an_experiment_is_created_with_everything_at_once() {
     let tracking = tracking();
-    let new = NewExperiment {
+    let new = CreateExperiment {
         name: "vision".into(),
         artifact_location: Some("s3://bucket/v".into()),
         tags: vec![("a".into(), "1".into()), ("a".into(), "2".into())],
@@ -38,7 +38,7 @@ fn an_experiment_is_created_with_everything_at_once() {
     refused(tracking.get_experiment("abc"), Code::InvalidParameterValue);
     refused(tracking.get_experiment("77"), Code::ResourceDoesNotExist);
     for name in ["", "  ", &"x".repeat(501)] {
-        let new = NewExperiment { name: name.into(), ..NewExperiment::default() };
+        let new = CreateExperiment { name: name.into(), ..CreateExperiment::default() };
         refused(tracking.create_experiment(&new), Code::InvalidParameterValue);
     }
 }
@@ -48,7 +48,7 @@ fn names_stay_taken_by_deleted_experiments() {
     let tracking = tracking();
     let (a, b) = (experiment(&tracking, "a"), experiment(&tracking, "b"));
     tracking.delete_experiment(&a).unwrap();
-    let again = NewExperiment { name: "a".into(), ..NewExperiment::default() };
+    let again = CreateExperiment { name: "a".into(), ..CreateExperiment::default() };
     refused(tracking.create_experiment(&again), Code::ResourceAlreadyExists);
     refused(tracking.rename_experiment(&b, "a"), Code::BadRequest);
     refused(tracking.rename_experiment(&a, "c"), Code::InvalidState);
@@ -360,7 +360,7 @@ fn more_runs_than_open_logs_lose_nothing() {
 fn experiments_numbers_tell_the_order_of_creation() {
     let tracking = tracking();
     let create =
-        |name: String| tracking.create_experiment(&NewExperiment { name, ..NewExperiment::default() }).unwrap();
+        |name: String| tracking.create_experiment(&CreateExperiment { name, ..CreateExperiment::default() }).unwrap();
     let made: Vec<String> = (0..50).map(|at| create(format!("e{at}"))).collect();
     assert!(made.windows(2).all(|pair| pair[0].len() == 18 && pair[0] < pair[1]), "{made:?}");
     let search = ExperimentSearch { order_by: vec!["experiment_id DESC".into()], ..ExperimentSearch::default() };

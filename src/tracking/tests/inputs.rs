@@ -4,7 +4,7 @@ use super::support::*;
 use crate::tracking::handle::store::Tracking;
 use crate::tracking::values::entities::{Dataset, DatasetInput, LifecycleStage, ModelOutput, View};
 use crate::tracking::values::error::Code;
-use crate::tracking::{CreateRun, NewExperiment, RunSearch};
+use crate::tracking::{CreateExperiment, CreateRun, RunSearch};
 use crate::workspace::compact::compaction::CompactOptions;
 
 fn input(name: &str, digest: &str, source: &str, context: &str) -> DatasetInput {
@@ -119,7 +119,7 @@ fn an_experiment_takes_all_its_runs_with_it_and_brings_all_back() {
     let disk = disk();
     let tracking = on(&disk);
     let experiment =
-        tracking.create_experiment(&NewExperiment { name: "e".into(), ..NewExperiment::default() }).unwrap();
+        tracking.create_experiment(&CreateExperiment { name: "e".into(), ..CreateExperiment::default() }).unwrap();
     let create = |name: &str| {
         let new = CreateRun { experiment_id: experiment.clone(), run_name: name.into(), ..CreateRun::default() };
         tracking.create_run(&new).unwrap().info.run_id

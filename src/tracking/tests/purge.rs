@@ -6,7 +6,7 @@ use crate::folder::clock::now_ms;
 use crate::tracking::handle::store::Tracking;
 use crate::tracking::values::entities::MetricRef;
 use crate::tracking::values::error::Code;
-use crate::tracking::{Batch, CreateLoggedModel, CreateRun, NewExperiment};
+use crate::tracking::{Batch, CreateExperiment, CreateLoggedModel, CreateRun};
 
 /// Logs one point of each metric.
 fn log(tracking: &Tracking, run: &str, keys: &[&str]) {
@@ -43,7 +43,7 @@ fn a_metric_is_deleted_for_good_and_may_be_logged_anew() {
 #[test]
 fn only_deleted_runs_and_experiments_are_purged() {
     let tracking = tracking();
-    let new = NewExperiment { name: "e".into(), ..NewExperiment::default() };
+    let new = CreateExperiment { name: "e".into(), ..CreateExperiment::default() };
     let experiment = tracking.create_experiment(&new).unwrap();
     let create = CreateRun { experiment_id: experiment.clone(), ..CreateRun::default() };
     let (first, second) = (tracking.create_run(&create).unwrap(), tracking.create_run(&create).unwrap());
@@ -66,7 +66,7 @@ fn only_deleted_runs_and_experiments_are_purged() {
 #[test]
 fn what_was_deleted_is_listed_by_its_time() {
     let tracking = tracking();
-    let new = NewExperiment { name: "e".into(), ..NewExperiment::default() };
+    let new = CreateExperiment { name: "e".into(), ..CreateExperiment::default() };
     let experiment = tracking.create_experiment(&new).unwrap();
     let inside = CreateRun { experiment_id: experiment.clone(), ..CreateRun::default() };
     let inside = tracking.create_run(&inside).unwrap().info.run_id;

@@ -67,12 +67,15 @@ pub struct Fault {
     pub message: String,
     /// The same for the server's log, with full paths, if different.
     pub detail: Option<String>,
+    /// Whether it refuses a change of something deleted.
+    #[doc(hidden)]
+    pub of_deleted: bool,
 }
 
 impl Fault {
     /// An error with this code.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), detail: None }
+        Self { code, message: message.into(), detail: None, of_deleted: false }
     }
 
     /// An argument that breaks a rule.
@@ -110,7 +113,7 @@ impl From<Error> for Fault {
             }
             Error::Deleted { entity, id } => {
                 let message = format!("The {entity} {id} must be in the 'active' state. Current state is deleted.");
-                return Self::invalid(message);
+                return Self { of_deleted: true, ..Self::invalid(message) };
             }
             Error::Invalid { .. } => Code::InvalidParameterValue,
             Error::Corrupt { .. } | Error::DurabilityLost { .. } => Code::DataLoss,
@@ -124,27 +127,28 @@ impl From<Error> for Fault {
             | Error::ParamClaimed { .. }
             | Error::LogRemoved { .. } => Code::StoreFailed,
         };
-        let (message, detail) = (told(&error), error.to_string());
-        Self { code, detail: Some(detail).filter(|detail| *detail != message), message }
+        let (message, detail) = (client_message(&error), error.to_string());
+        Self { code, detail: Some(detail).filter(|detail| *detail != message), message, of_deleted: false }
     }
 }
 
 /// The message for clients: the error's, without the workspace's path.
-pub(crate) fn told(error: &Error) -> String {
+pub(crate) fn client_message(error: &Error) -> String {
     match error {
         Error::Io { operation, path, source } => {
             let file = inner(path);
             match source.kind() {
                 ErrorKind::ReadOnlyFilesystem => format!(
-                    "This workspace is on a read-only file system: it can be read, and nothing can be written to it ({operation} {file})."
+                    "This workspace is on a read-only file system: it can be read, and nothing can be written to it \
+                     ({operation} {file})."
                 ),
                 ErrorKind::PermissionDenied => format!(
-                    "The owner of this workspace does not let the server do that ({operation} {file}: permission denied). Where it \
-                     is shared for reading only, nothing can be written."
+                    "The owner of this workspace does not let the server do that ({operation} {file}: permission \
+                     denied). Where it is shared for reading only, nothing can be written."
                 ),
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded => format!(
-                    "The disk of this workspace is full or over its quota ({operation} {file}). What was logged before is kept; \
-                     free some room, then send this again."
+                    "The disk of this workspace is full or over its quota ({operation} {file}). What was logged before \
+                     is kept; free some room, then send this again."
                 ),
                 _ => format!("{operation} {file}: {source}"),
             }
@@ -162,7 +166,8 @@ pub(crate) fn told(error: &Error) -> String {
         Error::NotWorkspace { why, .. } => format!("The server's folder is no Stepwell workspace: {why}"),
         Error::LogRemoved { path } => format!("The log {} was removed while it was written", inner(path)),
         Error::DurabilityLost { from, to, .. } => format!(
-            "points {from} to {to} of this writer may not survive a power loss, since a sync failed; the server's log says more"
+            "points {from} to {to} of this writer may not survive a power loss, since a sync failed; the server's log \
+             says more"
         ),
         other => other.to_string(),
     }

@@ -83,8 +83,8 @@ pub(crate) fn check_word(path: &str, key: &str) -> Result<()> {
         return Ok(());
     }
     let why = format!(
-        "Names may be treated as files in certain cases, and must not resolve to other names when treated as such. This \
-         name would resolve to '{}'",
+        "Names may be treated as files in certain cases, and must not resolve to other names when treated as such. \
+         This name would resolve to '{}'",
         normal_path(key)
     );
     Err(invalid_value(&quoted(key), path, &why))

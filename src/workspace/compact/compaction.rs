@@ -48,9 +48,9 @@ pub struct Compacted {
     /// Merged packs.
     pub packs_merged: u64,
     /// Damaged logs and packs that were left as they are: paths and reasons.
-    pub left: Vec<(std::path::PathBuf, String)>,
+    pub skipped: Vec<(std::path::PathBuf, String)>,
     /// Unlisted files that stay, and why: see `Leftovers`.
-    pub kept: Vec<(std::path::PathBuf, String)>,
+    pub unlisted: Vec<(std::path::PathBuf, String)>,
 }
 
 /// How to compact.
@@ -77,10 +77,10 @@ impl Shared {
         };
         self.claims(true)?;
         let (mut names, unlisted) = self.all_log_names()?;
-        done.left.extend(unlisted.iter().filter_map(|error| Some((error.path()?.to_owned(), error.to_string()))));
-        done.left.extend(self.damaged_packs()?);
+        done.skipped.extend(unlisted.iter().filter_map(|error| Some((error.path()?.to_owned(), error.to_string()))));
+        done.skipped.extend(self.damaged_packs()?);
         if let Some(blocked) = self.packs_blocked()?.or(self.manifest_blocked()?) {
-            done.left.push(blocked);
+            done.skipped.push(blocked);
         } else {
             // Logs of one run stay together.
             names.sort();
@@ -90,12 +90,12 @@ impl Shared {
             self.merge_packs(&mut done)?;
         }
         let leftovers = LeftoverOptions { take_over: options.take_over, ..LeftoverOptions::default() };
-        done.kept = self.remove_leftovers(leftovers)?.kept;
+        done.unlisted = self.remove_leftovers(leftovers)?.skipped;
         self.remove_empty_folders();
         if let Err(error) = self.remove_spent_ledgers() {
-            done.left.push(path_and_reason(error)?);
+            done.skipped.push(path_and_reason(error)?);
         }
-        done.kept.retain(|(path, _)| !done.left.iter().any(|(left, _)| left == path));
+        done.unlisted.retain(|(path, _)| !done.skipped.iter().any(|(left, _)| left == path));
         Ok(done)
     }
 
@@ -164,7 +164,7 @@ impl Shared {
                     done.logs += attempt.logs;
                     done.runs += attempt.runs;
                     done.points += attempt.points;
-                    done.left.append(&mut attempt.left);
+                    done.skipped.append(&mut attempt.skipped);
                     return Ok(());
                 }
                 Err(error) => {
@@ -175,7 +175,7 @@ impl Shared {
                         return Err(error);
                     };
                     damaged.insert(run);
-                    done.left.push((path.to_owned(), error.to_string()));
+                    done.skipped.push((path.to_owned(), error.to_string()));
                 }
             }
         }
@@ -222,7 +222,7 @@ impl Shared {
         for (name, whole) in taken {
             // A pack has its points; if it cannot be quarantined it stays.
             if let Err(error) = self.retire_log(name, whole) {
-                done.left.push(path_and_reason(error)?);
+                done.skipped.push(path_and_reason(error)?);
             }
         }
         Ok(())
@@ -247,7 +247,7 @@ impl Shared {
             let missing =
                 claims.get(&name.writer).and_then(|claim| self.missing(claim, Some(Reach::of(view.metadata()))));
             if let Some(error) = missing.as_ref().filter(|_| !salvage) {
-                done.left.push((name.log(), error.to_string()));
+                done.skipped.push((name.log(), error.to_string()));
                 continue;
             }
             let mut whole = missing.is_none() && view.damage().next().is_none() && view.log().read.torn.is_none();
@@ -282,12 +282,12 @@ impl Shared {
             Ok(Some(view)) if self.is_closed(name, &view, options) => self.read_log(name)?,
             // Its first frame is damaged and nothing in it was synced; later frames may be salvaged.
             Ok(None) if salvage && self.is_headless(name) => {
-                done.left.push((name.log(), "a log's first frame does not verify".into()));
+                done.skipped.push((name.log(), "a log's first frame does not verify".into()));
                 None
             }
             Ok(_) => None,
             Err(error) => {
-                done.left.push((name.log(), of_one_file(error)?.to_string()));
+                done.skipped.push((name.log(), of_one_file(error)?.to_string()));
                 None
             }
         })
@@ -340,7 +340,7 @@ impl Shared {
                         return Err(error);
                     };
                     damaged.insert(id);
-                    done.left.push((path.to_owned(), error.to_string()));
+                    done.skipped.push((path.to_owned(), error.to_string()));
                     continue;
                 }
             }

@@ -51,8 +51,8 @@ impl CollectOptions {
 pub struct Collected {
     /// Permanently deleted runs with their experiments.
     pub runs: Vec<(ExperimentId, RunId)>,
-    /// Deleted runs that were kept because they have a live writer.
-    pub kept: Vec<RunId>,
+    /// Deleted runs that stay because they have a live writer.
+    pub in_use: Vec<RunId>,
     /// Permanently deleted experiments; their names are free again.
     pub experiments: Vec<ExperimentId>,
     /// Removed files that nothing needed.
@@ -60,7 +60,7 @@ pub struct Collected {
     /// Messages about unreadable data that was left alone; `verify` reports the cost.
     pub left_out: Vec<String>,
     /// Unlisted files that stay, and why.
-    pub left: Vec<(std::path::PathBuf, String)>,
+    pub skipped: Vec<(std::path::PathBuf, String)>,
 }
 
 impl Shared {
@@ -88,7 +88,7 @@ impl Shared {
         collected.left_out.dedup();
         if let Some(blocked) = self.manifest_blocked()? {
             // Nothing can be deleted.
-            collected.left.push(blocked);
+            collected.skipped.push(blocked);
             (collected.runs, collected.experiments, doomed) = Default::default();
         }
         if dry_run {
@@ -103,14 +103,14 @@ impl Shared {
         // Deletions begun earlier and just now.
         let kept = self.finish_deletions()?;
         let left = self.remove_leftovers(leftovers)?;
-        (collected.files, collected.left) = (left.removed, left.kept);
-        collected.left.extend(kept);
+        (collected.files, collected.skipped) = (left.removed, left.skipped);
+        collected.skipped.extend(kept);
         if let Err(error) = self.remove_spent_ledgers() {
-            collected.left.push(path_and_reason(error)?);
+            collected.skipped.push(path_and_reason(error)?);
         }
         // One path may fail in several steps.
-        collected.left.sort();
-        collected.left.dedup_by(|one, other| one.0 == other.0);
+        collected.skipped.sort();
+        collected.skipped.dedup_by(|one, other| one.0 == other.0);
         Ok(collected)
     }
 
@@ -143,7 +143,7 @@ impl Shared {
                 left.insert(experiment);
             } else if self.has_live_writer(&id)? {
                 left.insert(experiment);
-                collected.kept.push(id);
+                collected.in_use.push(id);
             } else {
                 collected.runs.push((experiment, id));
                 doomed.push(run);
@@ -229,8 +229,8 @@ impl Shared {
         let mut done = Compacted::default();
         self.pack_logs(&names, CompactOptions::default(), false, &mut done)?;
         // No reader sees the metric any more, but damaged files still contain it.
-        done.left.extend(self.rewrite_those_with(&BTreeSet::from([id.key()]))?);
-        check_taken_out(done.left)
+        done.skipped.extend(self.rewrite_those_with(&BTreeSet::from([id.key()]))?);
+        check_taken_out(done.skipped)
     }
 
     /// See [`Workspace::has_live_writer`](crate::Workspace::has_live_writer).

@@ -66,14 +66,14 @@ pub struct Leftovers {
     /// The number of removed files.
     pub removed: u64,
     /// Files that stay, and why; without those being made or younger than the grace period.
-    pub kept: Vec<(PathBuf, String)>,
+    pub skipped: Vec<(PathBuf, String)>,
 }
 
 impl Leftovers {
     /// Records an error of one file or folder, so that the others are still handled.
     fn record(&mut self, looked: Result<()>) -> Result<()> {
         if let Err(error) = looked {
-            self.kept.push(path_and_reason(error)?);
+            self.skipped.push(path_and_reason(error)?);
         }
         Ok(())
     }
@@ -100,7 +100,7 @@ impl Shared {
             let looked = folded.map(|count| left.removed += count as u64);
             left.record(looked)?;
         }
-        left.kept.extend(self.unlisted_journals()?);
+        left.skipped.extend(self.unlisted_journals()?);
         Ok(left)
     }
 
@@ -136,7 +136,7 @@ impl Shared {
         match maker_of(&*self.inner.storage, &path) {
             None | Some(Maker::AtWork) => return Ok(()),
             Some(Maker::Unknown(error)) if !options.take_over => {
-                left.kept.push((path, nobody_knows(&error.to_string())));
+                left.skipped.push((path, nobody_knows(&error.to_string())));
                 return Ok(());
             }
             // The lock is held until the name is gone.
@@ -156,10 +156,13 @@ impl Shared {
                 (Standing::InTheMaking, _) => continue,
                 (_, Some(why)) if !options.take_over => nobody_knows(&why),
                 (Standing::Holds { runs, points }, _) if !options.drop_unlisted => {
-                    format!("{}; `repair` takes them in, `gc --drop-unlisted` removes them", holds(*runs, *points))
+                    format!(
+                        "{}; a repair takes them in, a garbage collection with `drop_unlisted` removes them",
+                        holds(*runs, *points)
+                    )
                 }
                 (Standing::Unreadable(what), _) => {
-                    format!("no entry of the manifest names it, and it cannot be read: {what}; `repair` moves it away")
+                    format!("no entry of the manifest names it, and it cannot be read: {what}; a repair moves it away")
                 }
                 (Standing::Newer(what), _) => format!("no entry of the manifest names it: {what}"),
                 _ => {
@@ -168,7 +171,7 @@ impl Shared {
                     continue;
                 }
             };
-            left.kept.push((unlisted.path, why));
+            left.skipped.push((unlisted.path, why));
         }
         // Indexes of removed packs: derived, and rebuilt if needed.
         for (index, id) in self.pack_files(".index")? {
@@ -308,7 +311,7 @@ impl Shared {
 }
 
 fn nobody_knows(why: &str) -> String {
-    format!("nobody can tell whether it is in the making ({why}); `gc --take-over` removes it if its maker is gone")
+    format!("nobody can tell whether it is in the making ({why}); a garbage collection with `take_over` removes it")
 }
 
 fn holds(runs: u64, points: u64) -> String {

@@ -19,7 +19,7 @@ use crate::workspace::state::shared::Shared;
 /// One page of runs, in order, as positions in indexes, which it keeps alive. Reads return what existed when the search
 /// ran.
 #[derive(Debug)]
-pub struct Found {
+pub struct SearchResult {
     workspace: Shared,
     query: Query,
     hits: Hits,
@@ -40,7 +40,7 @@ struct Hits {
 
 impl Shared {
     /// See [`Workspace::search`](crate::Workspace::search).
-    pub(crate) fn search(&self, query: &Query) -> Result<Found> {
+    pub(crate) fn search(&self, query: &Query) -> Result<SearchResult> {
         let (unreadable, (hits, total)) = self.run_query(|parts| {
             let found = self.hits(parts, query)?;
             // Find damage to the rows' columns here, where the index can still be rebuilt: the first time, and again
@@ -53,7 +53,7 @@ impl Shared {
         })?;
         let end = query.offset.saturating_add(hits.rows.len());
         let next_offset = (end < total && !hits.rows.is_empty()).then_some(end);
-        Ok(Found { workspace: self.clone(), query: query.clone(), hits, total, next_offset, unreadable })
+        Ok(SearchResult { workspace: self.clone(), query: query.clone(), hits, total, next_offset, unreadable })
     }
 
     /// See [`Workspace::profiles`](crate::Workspace::profiles).
@@ -77,7 +77,7 @@ impl Shared {
     }
 }
 
-impl Found {
+impl SearchResult {
     /// The number of runs on the page.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -154,7 +154,7 @@ impl Found {
                 literals.insert(literal.clone());
             }
         }
-        let context = Context { literals, roots: &self.query.artifact_roots };
+        let context = Context { literals, conventions: &self.query.conventions };
         self.read(|hits| {
             let mut all = vec![vec![Cell::Missing; hits.rows.len()]; columns.len()];
             for (part, ordinals, places) in hits.by_part() {

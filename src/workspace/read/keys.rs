@@ -82,7 +82,7 @@ impl Shared {
         let (_, found) = self.run_query(|view| {
             let masked: Vec<MaskedPart<'_>> =
                 view.parts.iter().map(|(part, mask)| MaskedPart { part, excluded: Some(mask) }).collect();
-            let context = Context { literals: literals(&masked, query.names())?, roots: &query.artifact_roots };
+            let context = Context { literals: literals(&masked, query.names())?, conventions: &query.conventions };
             let hits = matching(&masked, query, &deletions, &context)?;
             let mut found = BTreeMap::from(KeyKind::ALL.map(|kind| (kind, BTreeSet::new())));
             for ((part, _), mut others) in view.parts.iter().zip(hits).filter(|(_, hits)| hits.count() > 0) {

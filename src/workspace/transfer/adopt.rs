@@ -49,13 +49,13 @@ pub struct AdoptedExperiment {
 }
 
 impl Shared {
-    /// See [`Workspace::adopt`](crate::Workspace::adopt) and
-    /// [`Workspace::look_at_adoption`](crate::Workspace::look_at_adoption), which is `only_look`.
-    pub(crate) fn adopt(
+    /// See [`Workspace::adopt_experiment`](crate::Workspace::adopt_experiment) and
+    /// [`Workspace::preview_experiment`](crate::Workspace::preview_experiment), which is `preview`.
+    pub(crate) fn adopt_experiment(
         &self,
         theirs: &ExperimentImport,
-        may_place_default: bool,
-        only_look: bool,
+        relocate_default: bool,
+        preview: bool,
     ) -> Result<AdoptedExperiment> {
         let (tags, left_out): (BTreeMap<_, _>, BTreeMap<_, _>) =
             theirs.tags.clone().into_iter().partition(|(key, value)| {
@@ -69,14 +69,14 @@ impl Shared {
         self.change_catalog_if(|catalog| {
             let known = known(catalog, &theirs);
             let experiment = match known {
-                Some(own) => updated(catalog, own, &theirs, may_place_default),
+                Some(own) => updated(catalog, own, &theirs, relocate_default),
                 None => created(catalog, &theirs, now)?,
             };
             let is_changed = known != Some(&experiment);
             let (is_new, before, tags_left_out) = (known.is_none(), known.cloned(), left_out.keys().cloned().collect());
             done =
                 Some(AdoptedExperiment { experiment: experiment.clone(), is_new, is_changed, before, tags_left_out });
-            Ok(if is_changed && !only_look { vec![Change::Create(experiment)] } else { Vec::new() })
+            Ok(if is_changed && !preview { vec![Change::Create(experiment)] } else { Vec::new() })
         })?;
         done.ok_or_else(|| Error::invalid("experiment", "nothing was planned for it"))
     }
@@ -111,7 +111,7 @@ fn created(catalog: &Catalog, theirs: &ExperimentImport, now: i64) -> Result<Exp
 }
 
 /// The experiment here, updated from the source.
-fn updated(catalog: &Catalog, own: &Experiment, theirs: &ExperimentImport, may_place_default: bool) -> Experiment {
+fn updated(catalog: &Catalog, own: &Experiment, theirs: &ExperimentImport, relocate_default: bool) -> Experiment {
     let mut after = own.clone();
     if after.name != theirs.name && catalog.check_name(&theirs.name).is_ok() {
         after.name.clone_from(&theirs.name);
@@ -128,7 +128,7 @@ fn updated(catalog: &Catalog, own: &Experiment, theirs: &ExperimentImport, may_p
         after.deleted = true;
         after.generation += 1;
     }
-    if may_place_default && own.id == ExperimentId::DEFAULT && own.artifact_location.is_empty() && own.created_ms == 0 {
+    if relocate_default && own.id == ExperimentId::DEFAULT && own.artifact_location.is_empty() && own.created_ms == 0 {
         after.artifact_location.clone_from(&theirs.artifact_location);
         after.created_ms = theirs.created_ms.unwrap_or(0);
         after.updated_ms = theirs.updated_ms.unwrap_or(after.created_ms);
@@ -162,13 +162,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let workspace = Workspace::open_or_create(dir.path()).unwrap();
         let theirs = ExperimentImport { deleted: true, ..source(7, "seven") };
-        let done = workspace.adopt(&theirs, false).unwrap();
+        let done = workspace.adopt_experiment(&theirs, false).unwrap();
         let own = workspace.experiments().get(ExperimentId(7)).unwrap();
         assert!(done.is_new && done.is_changed);
         assert_eq!(done.experiment, own);
         assert_eq!((own.created_ms, own.updated_ms, own.deleted), (1_007, 2_007, true));
         assert_eq!((own.artifact_location.as_str(), &own.tags), ("s3://b/7", &theirs.tags));
-        let again = workspace.adopt(&theirs, false).unwrap();
+        let again = workspace.adopt_experiment(&theirs, false).unwrap();
         assert!(!again.is_new && !again.is_changed, "{again:?}");
     }
 
@@ -176,14 +176,18 @@ mod tests {
     fn a_number_that_is_taken_is_not_given_twice_and_a_rename_is_followed() {
         let dir = tempfile::tempdir().unwrap();
         let workspace = Workspace::open_or_create(dir.path()).unwrap();
-        workspace.adopt(&source(1, "a"), false).unwrap();
+        workspace.adopt_experiment(&source(1, "a"), false).unwrap();
         let mut other = source(1, "b");
         other.created_ms = Some(5);
-        let done = workspace.adopt(&other, false).unwrap();
+        let done = workspace.adopt_experiment(&other, false).unwrap();
         assert!(done.is_new && done.experiment.id != ExperimentId(1), "{done:?}");
-        assert_eq!(workspace.adopt(&other, false).unwrap().experiment.id, done.experiment.id, "known by its name");
+        assert_eq!(
+            workspace.adopt_experiment(&other, false).unwrap().experiment.id,
+            done.experiment.id,
+            "known by its name"
+        );
         let renamed = ExperimentImport { name: "c".into(), updated_ms: Some(9_000), ..source(1, "a") };
-        let done = workspace.adopt(&renamed, false).unwrap();
+        let done = workspace.adopt_experiment(&renamed, false).unwrap();
         assert_eq!((done.experiment.id, done.experiment.name.as_str()), (ExperimentId(1), "c"));
         assert_eq!((done.experiment.updated_ms, done.is_new), (9_000, false));
     }
@@ -195,12 +199,15 @@ mod tests {
         let own = NewExperiment { name: "x".into(), artifact_location: "file:/own".into(), ..NewExperiment::default() };
         let id = workspace.experiments().create_with(own).unwrap();
         workspace.experiments().set_tag(id, "mine", Some("1")).unwrap();
-        let done = workspace.adopt(&source(3, "x"), false).unwrap();
+        let done = workspace.adopt_experiment(&source(3, "x"), false).unwrap();
         assert_eq!((done.experiment.id, done.experiment.artifact_location.as_str()), (id, "file:/own"));
         assert_eq!(done.experiment.tags.keys().collect::<Vec<_>>(), ["mine", "team"]);
         let gone = ExperimentImport { deleted: true, ..source(3, "x") };
-        assert!(workspace.adopt(&gone, false).unwrap().experiment.deleted);
-        assert!(workspace.adopt(&source(3, "x"), false).unwrap().experiment.deleted, "not restored by an import");
+        assert!(workspace.adopt_experiment(&gone, false).unwrap().experiment.deleted);
+        assert!(
+            workspace.adopt_experiment(&source(3, "x"), false).unwrap().experiment.deleted,
+            "not restored by an import"
+        );
     }
 
     #[test]
@@ -208,14 +215,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let workspace = Workspace::open_or_create(dir.path()).unwrap();
         let theirs = source(0, "Default");
-        assert_eq!(workspace.adopt(&theirs, false).unwrap().experiment.artifact_location, "");
-        let placed = workspace.adopt(&theirs, true).unwrap().experiment;
+        assert_eq!(workspace.adopt_experiment(&theirs, false).unwrap().experiment.artifact_location, "");
+        let placed = workspace.adopt_experiment(&theirs, true).unwrap().experiment;
         assert_eq!((placed.artifact_location.as_str(), placed.created_ms), ("s3://b/0", 1_000));
         let long = ExperimentImport {
             tags: BTreeMap::from([("k".to_owned(), "x".repeat(EXPERIMENT_TAG_VALUE_CHARS_MAX + 1))]),
             ..source(8, "long")
         };
-        assert_eq!(workspace.adopt(&long, false).unwrap().tags_left_out, ["k"]);
-        assert!(workspace.adopt(&source(9, " "), false).is_err());
+        assert_eq!(workspace.adopt_experiment(&long, false).unwrap().tags_left_out, ["k"]);
+        assert!(workspace.adopt_experiment(&source(9, " "), false).is_err());
     }
 }

@@ -15,7 +15,7 @@ pub(crate) struct Gained {
     /// For each imported series, which of its points are new.
     pub(crate) new: FxHashMap<String, New>,
     /// Imported points that the source no longer has.
-    pub(crate) behind: u64,
+    pub(crate) absent_in_source: u64,
 }
 
 /// Which points of a series are new.
@@ -41,7 +41,7 @@ impl Gained {
     /// Everything, except permanently deleted series.
     pub(crate) fn all(run: &RunImport, deleted: impl Fn(&str) -> bool) -> Self {
         let kept = run.series.iter().filter(|(key, _)| !deleted(key));
-        Self { new: kept.map(|(key, _)| (key.clone(), New::From(0))).collect(), behind: 0 }
+        Self { new: kept.map(|(key, _)| (key.clone(), New::From(0))).collect(), absent_in_source: 0 }
     }
 
     /// What follows the points imported under `writer`, or a message why the source is different.
@@ -51,7 +51,7 @@ impl Gained {
         run: &RunImport,
         deleted: impl Fn(&str) -> bool,
     ) -> Result<std::result::Result<Self, String>> {
-        let mut gained = Self { new: FxHashMap::default(), behind: 0 };
+        let mut gained = Self { new: FxHashMap::default(), absent_in_source: 0 };
         // A run with its own id may be an export of what its writers logged here.
         let others = if run.own_id { others(known) } else { FxHashSet::default() };
         let (mut met, mut grew) = (0, false);
@@ -72,7 +72,7 @@ impl Gained {
                 if let Some(place) = (0..both).find(|&place| !is_same(stored.get(place), columns.get(at + place))) {
                     return Ok(Err(other_point(at + place, key)));
                 }
-                gained.behind += (stored.len() - both) as u64;
+                gained.absent_in_source += (stored.len() - both) as u64;
                 at += stored.len();
             }
             met += usize::from(at > 0);
@@ -84,14 +84,17 @@ impl Gained {
             let points: usize = own_parts(series, writer).map(part_len).sum();
             imported += usize::from(points > 0);
             if !run.own_id && !gained.new.contains_key(key) {
-                gained.behind += points as u64;
+                gained.absent_in_source += points as u64;
             }
         }
         if !run.own_id && met < imported && (grew || met == 0) {
             return Ok(Err(format!("{} of its {imported} metrics are not in the source", imported - met)));
         }
-        if gained.behind > 0 && grew {
-            let why = format!("the source has points that are new, and {} that were imported are gone", gained.behind);
+        if gained.absent_in_source > 0 && grew {
+            let why = format!(
+                "the source has points that are new, and {} that were imported are gone",
+                gained.absent_in_source
+            );
             return Ok(Err(why));
         }
         Ok(Ok(gained))

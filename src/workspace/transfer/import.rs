@@ -20,9 +20,9 @@ use crate::workspace::read::known::Known;
 use crate::workspace::state::packs::{self};
 use crate::workspace::state::shared::Shared;
 use crate::workspace::transfer::gained::Gained;
-pub use crate::workspace::transfer::imported_metadata::ChangedHere;
+pub use crate::workspace::transfer::imported_metadata::ImportChanges;
 use crate::workspace::transfer::imported_metadata::{add_metadata, check_metadata};
-use crate::workspace::write::params::Refused;
+use crate::workspace::write::params::RefusedParam;
 
 /// Points buffered before a pack is written.
 const POINTS_PENDING: u64 = 4 << 20;
@@ -93,9 +93,9 @@ impl RunImport {
     }
 }
 
-/// A param that has another value here, which is kept.
+/// A param that has another value here, which stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OtherParam {
+pub struct ParamConflict {
     /// Its key.
     pub key: String,
     /// The value here.
@@ -106,34 +106,34 @@ pub struct OtherParam {
 
 /// What an import added to one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Added {
+pub struct RunAdded {
     /// Whether the run is new here.
-    pub run: bool,
+    pub is_new: bool,
     /// Series with new points.
     pub series: u64,
     /// Points.
     pub points: u64,
-    /// Points imported before that the source no longer has, being a shorter copy. They are kept.
-    pub behind: u64,
+    /// Points imported before that the source no longer has, being a shorter copy. They stay here.
+    pub absent_in_source: u64,
     /// Series of the source that were permanently deleted here, and stay so.
     pub deleted_series: u64,
     /// Their points.
     pub deleted_points: u64,
     /// Params that were not imported because they are write-once.
-    pub other_params: Vec<OtherParam>,
+    pub param_conflicts: Vec<ParamConflict>,
     /// Whether the run stays deleted here although it is not deleted in the source.
     pub stays_deleted: bool,
     /// What changed in an existing run.
-    pub changed: ChangedHere,
+    pub changed: ImportChanges,
 }
 
 /// What a concurrent import stored of a run; it counts as added by that import.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Elsewhere {
+pub struct ConcurrentImport {
     /// The run's kind.
     pub kind: u8,
     /// Whether the run was new.
-    pub run: bool,
+    pub is_new: bool,
     /// Series whose points the other import stored completely.
     pub series: u64,
     /// Points.
@@ -142,21 +142,21 @@ pub struct Elsewhere {
 
 /// The result of offering a run.
 #[derive(Debug)]
-pub enum Offered {
+pub enum AddOutcome {
     /// It was imported.
-    Taken(Added),
+    Added(RunAdded),
     /// It was refused, and nothing was added. Returns the run.
-    Refused(Box<RunImport>, Refusal),
+    Refused(Box<RunImport>, RefusalReason),
 }
 
 /// Why a run was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum RefusalReason {
     /// The source differs from what was imported before under this id: it was overwritten, or is another one. With a
     /// message.
     Changed(String),
     /// The id is not the source's own, and a param has another value here.
-    Param(OtherParam),
+    Param(ParamConflict),
     /// The run was permanently deleted.
     Deleted,
 }
@@ -176,7 +176,7 @@ pub struct Importer {
     progress: Progress,
     /// Buffered runs that were new when they were offered.
     new: FxHashSet<RunId>,
-    elsewhere: BTreeMap<RunId, Elsewhere>,
+    concurrent: BTreeMap<RunId, ConcurrentImport>,
     /// Whether this is a dry run.
     dry_run: bool,
 }
@@ -203,7 +203,7 @@ impl Shared {
             replaced: Vec::new(),
             progress: Progress::default(),
             new: FxHashSet::default(),
-            elsewhere: BTreeMap::new(),
+            concurrent: BTreeMap::new(),
             dry_run: false,
         }
     }
@@ -222,16 +222,16 @@ impl Importer {
 
     /// Imports a run. If it was imported before, only points appended to its series are added, so a repeated import or
     /// an older, shorter copy adds nothing. A metric that was permanently deleted stays deleted. If the id is the
-    /// source's own, a param with another value here is kept, see [`Added::other_params`], and points that the run's
-    /// own writers logged here are not added again.
+    /// source's own, a param with another value here is kept, see [`RunAdded::param_conflicts`], and points that the
+    /// run's own writers logged here are not added again.
     ///
     /// # Errors
     /// [`Error::Invalid`] if a limit is exceeded, or the source's points differ from those imported before;
     /// [`Error::ParamConflict`]; [`Error::Corrupt`], [`Error::Io`]. Then nothing of the run was added.
-    pub fn add(&mut self, run: RunImport) -> Result<Added> {
-        match self.offer(run)? {
-            Offered::Taken(added) => Ok(added),
-            Offered::Refused(run, refusal) => Err(refusal.into_error(&run.id)),
+    pub fn add(&mut self, run: RunImport) -> Result<RunAdded> {
+        match self.try_add(run)? {
+            AddOutcome::Added(added) => Ok(added),
+            AddOutcome::Refused(run, refusal) => Err(refusal.into_error(&run.id)),
         }
     }
 
@@ -240,21 +240,21 @@ impl Importer {
     ///
     /// # Errors
     /// [`Error::Invalid`] if a limit is exceeded; [`Error::Corrupt`], [`Error::Io`]. Then nothing of the run was added.
-    pub fn offer(&mut self, run: RunImport) -> Result<Offered> {
+    pub fn try_add(&mut self, run: RunImport) -> Result<AddOutcome> {
         self.take(run, false)
     }
 
     /// Replaces what was imported under the run's id, even if the run was permanently deleted. Old points and metadata
     /// are replaced atomically. What others logged to the run is kept; params they set to other values are listed in
-    /// [`Added::other_params`].
+    /// [`RunAdded::param_conflicts`].
     ///
     /// # Errors
     /// [`Error::Invalid`] if a limit is exceeded, or the run has a live writer; [`Error::Corrupt`], [`Error::Io`].
-    pub fn replace(&mut self, run: RunImport) -> Result<Added> {
+    pub fn replace(&mut self, run: RunImport) -> Result<RunAdded> {
         let id = run.id.clone();
         match self.take(run, true)? {
-            Offered::Taken(added) => Ok(added),
-            Offered::Refused(_, refusal) => Err(refusal.into_error(&id)),
+            AddOutcome::Added(added) => Ok(added),
+            AddOutcome::Refused(_, refusal) => Err(refusal.into_error(&id)),
         }
     }
 
@@ -279,7 +279,7 @@ impl Importer {
         Ok((experiment?, known?))
     }
 
-    fn take(&mut self, run: RunImport, replace: bool) -> Result<Offered> {
+    fn take(&mut self, run: RunImport, replace: bool) -> Result<AddOutcome> {
         check_metadata(&run)?;
         let ((experiment_name, generation), mut known) = self.here(&run)?;
         let (of_run, of_metrics) = self.workspace.deleted_for_good(&run.id);
@@ -290,7 +290,7 @@ impl Importer {
         }
         let is_own = |known: &RunSnapshot| known.state().coverage.iter().any(|own| own.writer == writer);
         if replacements > 0 && !replace && !known.as_ref().is_some_and(is_own) {
-            return Ok(Offered::Refused(Box::new(run), Refusal::Deleted));
+            return Ok(AddOutcome::Refused(Box::new(run), RefusalReason::Deleted));
         }
         let mut order = 0;
         let mut before = known.as_ref().map(|known| (known.state().clone(), known.points()));
@@ -307,13 +307,13 @@ impl Importer {
             None => Gained::all(&run, stored),
             Some(known) => match Gained::of(known, writer, &run, stored)? {
                 Ok(gained) => gained,
-                Err(why) => return Ok(Offered::Refused(Box::new(run), Refusal::Changed(why))),
+                Err(why) => return Ok(AddOutcome::Refused(Box::new(run), RefusalReason::Changed(why))),
             },
         };
-        let mut added = self.added(&run, known.is_none(), existing.as_ref(), gained.behind, stored)?;
-        if gained.behind > 0 {
+        let mut added = self.added(&run, known.is_none(), existing.as_ref(), gained.absent_in_source, stored)?;
+        if gained.absent_in_source > 0 {
             // The metadata of an older copy is older too.
-            return Ok(Offered::Taken(added));
+            return Ok(AddOutcome::Added(added));
         }
         let mut state = RunState::new(run.id.clone(), run.experiment, experiment_name);
         let (changed, mut other_params) = add_metadata(&mut state, existing.as_ref(), writer, &run, generation, order);
@@ -321,21 +321,21 @@ impl Importer {
             && !replace
             && let Some(other) = other_params.pop()
         {
-            return Ok(Offered::Refused(Box::new(run), Refusal::Param(other)));
+            return Ok(AddOutcome::Refused(Box::new(run), RefusalReason::Param(other)));
         }
-        added.other_params = other_params;
+        added.param_conflicts = other_params;
         if changed && let Some((before, points)) = &before {
             let mut after = existing.clone().unwrap_or_else(|| state.clone());
             after.merge(&state);
-            added.changed = ChangedHere::of(before, &after);
+            added.changed = ImportChanges::of(before, &after);
             added.changed.points_removed = if replace { *points } else { 0 };
         }
         added.changed.restored |= before.is_none() && replacements > 0;
         let series = new_points(run, &gained, &mut added);
-        if changed || added.points > 0 || added.run {
+        if changed || added.points > 0 || added.is_new {
             self.buffer(state, existing.as_ref(), (writer, order), series, &added)?;
         }
-        Ok(Offered::Taken(added))
+        Ok(AddOutcome::Added(added))
     }
 
     /// Removes what was imported of a run before, to be replaced. Returns what others logged to it, and the writer of
@@ -368,14 +368,14 @@ impl Importer {
         run: &RunImport,
         is_new: bool,
         existing: Option<&RunState>,
-        behind: u64,
+        absent_in_source: u64,
         is_deleted: impl Fn(&str) -> bool,
-    ) -> Result<Added> {
+    ) -> Result<RunAdded> {
         let stays_deleted = match existing {
             Some(known) if run.deleted_ms.is_none() => self.workspace.counts_as_deleted(known)?,
             _ => false,
         };
-        let mut added = Added { run: is_new, behind, stays_deleted, ..Added::default() };
+        let mut added = RunAdded { is_new, absent_in_source, stays_deleted, ..RunAdded::default() };
         for (_, columns) in run.series.iter().filter(|(key, _)| is_deleted(key)) {
             added.deleted_series += 1;
             added.deleted_points += columns.len() as u64;
@@ -390,7 +390,7 @@ impl Importer {
         existing: Option<&RunState>,
         (writer, order): (WriterId, u64),
         series: Vec<(String, SeriesPart)>,
-        added: &Added,
+        added: &RunAdded,
     ) -> Result<()> {
         let own = |coverage: &&Coverage| coverage.writer == writer;
         let before = existing.and_then(|known| known.coverage.iter().find(own).copied());
@@ -401,7 +401,7 @@ impl Importer {
         state.coverage.push(coverage);
         let id = state.id.clone();
         if let Some(snapshot) = RunSnapshot::merge(vec![RunPart { state, series: vec![(coverage, series)] }]) {
-            if added.run {
+            if added.is_new {
                 self.new.insert(id.clone());
             }
             self.by_id.insert(id);
@@ -414,21 +414,13 @@ impl Importer {
         Ok(())
     }
 
-    /// Stores everything.
+    /// Stores everything; returns what concurrent imports stored of the runs added, which was not stored again.
     ///
     /// # Errors
     /// [`Error::Io`]; then buffered runs are not stored.
-    pub fn finish(self) -> Result<()> {
-        self.finish_counting().map(|_| ())
-    }
-
-    /// Stores everything; returns what another import stored meanwhile.
-    ///
-    /// # Errors
-    /// [`Error::Io`]; then buffered runs are not stored.
-    pub fn finish_counting(mut self) -> Result<Vec<Elsewhere>> {
+    pub fn finish(mut self) -> Result<Vec<ConcurrentImport>> {
         self.flush()?;
-        Ok(self.elsewhere.into_values().collect())
+        Ok(self.concurrent.into_values().collect())
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -454,7 +446,7 @@ impl Importer {
             |id| !is_replaced(id),
             |runs, refused| match refused.into_iter().next() {
                 // Another process set it since the run was compared; a repeated import reports it.
-                Some(Refused { run, key, existing, given }) => {
+                Some(RefusedParam { run, key, existing, given }) => {
                     Err(Error::ParamConflict { run: run.to_string(), key, existing, given })
                 }
                 None => self.publish(runs, &changes),
@@ -501,8 +493,8 @@ impl Importer {
             for run in runs {
                 let stored = workspace.find_run(run.id())?;
                 if let Some(stored) = &stored {
-                    let found = elsewhere(stored, &run, self.new.contains(run.id()));
-                    self.elsewhere.insert(run.id().clone(), found);
+                    let found = stored_meanwhile(stored, &run, self.new.contains(run.id()));
+                    self.concurrent.insert(run.id().clone(), found);
                 }
                 if !stored.is_some_and(|stored| has_all(&stored, &run)) {
                     left.push(run);
@@ -523,7 +515,7 @@ impl Shared {
 }
 
 /// The points of a source that are new, which are counted in `added`.
-fn new_points(run: RunImport, gained: &Gained, added: &mut Added) -> Vec<(String, SeriesPart)> {
+fn new_points(run: RunImport, gained: &Gained, added: &mut RunAdded) -> Vec<(String, SeriesPart)> {
     let mut series = Vec::new();
     for (key, columns) in run.series {
         let Some(new) = gained.new.get(&key) else { continue };
@@ -538,7 +530,7 @@ fn new_points(run: RunImport, gained: &Gained, added: &mut Added) -> Vec<(String
 }
 
 /// What is stored by now of a buffered run.
-fn elsewhere(stored: &RunSnapshot, waiting: &RunSnapshot, is_new: bool) -> Elsewhere {
+fn stored_meanwhile(stored: &RunSnapshot, waiting: &RunSnapshot, is_new: bool) -> ConcurrentImport {
     let mut points = 0;
     for own in &waiting.state().coverage {
         for known in stored.state().coverage.iter().filter(|known| known.writer == own.writer) {
@@ -546,7 +538,7 @@ fn elsewhere(stored: &RunSnapshot, waiting: &RunSnapshot, is_new: bool) -> Elsew
         }
     }
     let series = if points >= waiting.points() { waiting.keys().count() as u64 } else { 0 };
-    Elsewhere { kind: waiting.state().kind(), run: is_new, series, points }
+    ConcurrentImport { kind: waiting.state().kind(), is_new, series, points }
 }
 
 /// Whether a stored run has all points and metadata of a buffered one.
@@ -567,11 +559,11 @@ fn has_all(stored: &RunSnapshot, waiting: &RunSnapshot) -> bool {
     points && attributes && params && tags && items
 }
 
-impl Refusal {
+impl RefusalReason {
     fn into_error(self, id: &RunId) -> Error {
         match self {
             Self::Changed(why) => Error::invalid("source", why),
-            Self::Param(OtherParam { key, existing, given }) => {
+            Self::Param(ParamConflict { key, existing, given }) => {
                 Error::ParamConflict { run: id.to_string(), key, existing, given }
             }
             Self::Deleted => {

@@ -10,11 +10,11 @@ use crate::base::stats::RunStatus;
 use crate::error::Result;
 use crate::log::record::{Attribute, Record};
 use crate::run::state::RunState;
-use crate::workspace::transfer::import::{OtherParam, RunImport};
+use crate::workspace::transfer::import::{ParamConflict, RunImport};
 
 /// What an import changed in an existing run, besides adding points and metadata.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ChangedHere {
+pub struct ImportChanges {
     /// Its old and new name.
     pub name: Option<(String, String)>,
     /// Its old and new status.
@@ -33,7 +33,7 @@ pub struct ChangedHere {
     pub points_removed: u64,
 }
 
-impl ChangedHere {
+impl ImportChanges {
     /// The differences between two states of a run.
     pub(crate) fn of(before: &RunState, after: &RunState) -> Self {
         let name_and_status = |state: &RunState| (state.name().to_owned(), state.status());
@@ -97,7 +97,7 @@ pub(crate) fn add_metadata(
     run: &RunImport,
     generation: u64,
     order: u64,
-) -> (bool, Vec<OtherParam>) {
+) -> (bool, Vec<ParamConflict>) {
     let mut order = existing.map_or(order, RunState::greatest_order);
     let mut apply = |record: &dyn Fn(u64) -> Record| {
         order += 1;
@@ -125,7 +125,7 @@ pub(crate) fn add_metadata(
         match existing.and_then(|known| known.param(key)) {
             Some(known) if known == value => {}
             Some(known) => {
-                others.push(OtherParam { key: key.clone(), existing: known.to_owned(), given: value.clone() });
+                others.push(ParamConflict { key: key.clone(), existing: known.to_owned(), given: value.clone() });
             }
             None => {
                 any = true;

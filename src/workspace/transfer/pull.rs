@@ -1,8 +1,8 @@
 //! Pulls what another workspace has and this one lacks. It can be repeated, in either direction.
 //!
 //! 1. A run of the source is compared by its metadata and each writer's coverage. What is here already costs no more.
-//! 2. Runs with news are written into packs here, with their writers and sequence numbers. Readers merge copies anyway,
-//!    so a run reads the same wherever it came from.
+//! 2. Runs with updates are written into packs here, with their writers and sequence numbers. Readers merge copies
+//!    anyway, so a run reads the same wherever it came from.
 //! 3. A pack is read back before it is live. A process that dies leaves its finished packs, and the next pull
 //!    continues.
 
@@ -21,7 +21,7 @@ use crate::run::state::{Coverage, RunState};
 use crate::workspace::read::copies::{differs, without_copies};
 use crate::workspace::state::shared::Shared;
 use crate::workspace::transfer::deletions::Pair;
-use crate::workspace::write::params::Refused;
+use crate::workspace::write::params::RefusedParam;
 
 /// Approximate points per pack.
 const POINTS_AT_ONCE: u64 = 4 << 20;
@@ -35,11 +35,11 @@ pub struct Pulled {
     pub seen: u64,
     /// New runs.
     pub added: u64,
-    /// Existing runs with news from the source.
+    /// Existing runs with updates from the source.
     pub updated: u64,
     /// New logged models.
     pub models_added: u64,
-    /// Existing logged models with news from the source.
+    /// Existing logged models with updates from the source.
     pub models_updated: u64,
     /// New points.
     pub points: u64,
@@ -66,13 +66,13 @@ pub struct Pulled {
 /// Runs waiting to be packed.
 #[derive(Default)]
 struct Waiting {
-    runs: Vec<News>,
+    runs: Vec<RunUpdate>,
     points: u64,
     done: Pulled,
 }
 
 /// A run of the source, or its new part.
-struct News {
+struct RunUpdate {
     run: RunSnapshot,
     /// Whether the run is new, and its number of new points; `None` if it is not counted.
     counts: Option<(bool, u64)>,
@@ -109,9 +109,9 @@ impl Shared {
                 }
             };
             waiting.done.seen += u64::from(run.state().kind() == RUN);
-            if let Some(news) = self.news(run, source, &mut pairs, &mut waiting.done)? {
-                waiting.points += news.run.points();
-                waiting.runs.push(news);
+            if let Some(updates) = self.run_update(run, source, &mut pairs, &mut waiting.done)? {
+                waiting.points += updates.run.points();
+                waiting.runs.push(updates);
             }
             if waiting.points >= POINTS_AT_ONCE || waiting.runs.len() >= RUNS_AT_ONCE {
                 self.take(&mut waiting, source)?;
@@ -120,7 +120,7 @@ impl Shared {
         self.take(&mut waiting, source)?;
         if lost.is_empty() {
             let deletions = self.carried_deletions(source, &pairs)?;
-            waiting.runs = deletions.into_iter().map(|run| News { run, counts: None }).collect();
+            waiting.runs = deletions.into_iter().map(|run| RunUpdate { run, counts: None }).collect();
             self.take(&mut waiting, source)?;
             self.carry_experiments(source, &pairs, &mut waiting.done)?;
         }
@@ -158,14 +158,14 @@ impl Shared {
         Ok(pairs)
     }
 
-    /// The news of a run of the source, if any: the run, or its metadata alone.
-    fn news(
+    /// The updates of a run of the source, if any: the run, or its metadata alone.
+    fn run_update(
         &self,
         run: RunSnapshot,
         source: &Self,
         pairs: &mut BTreeMap<ExperimentId, Pair>,
         done: &mut Pulled,
-    ) -> Result<Option<News>> {
+    ) -> Result<Option<RunUpdate>> {
         let id = run.id().clone();
         let Some(mut run) = self.left_of(run, done) else {
             done.deleted.push(id);
@@ -184,9 +184,9 @@ impl Shared {
                 done.left_out.push(format!("run {id}: {twice} of its points {why}"));
             }
             // Params set here win here.
-            let refused: Vec<Refused> = other_params(known.state(), run.state()).collect();
+            let refused: Vec<RefusedParam> = other_params(known.state(), run.state()).collect();
             run.leave_params_out(|key| refused.iter().any(|refused| refused.key == key));
-            done.left_out.extend(refused.iter().map(Refused::to_string));
+            done.left_out.extend(refused.iter().map(RefusedParam::to_string));
         }
         let state = run.state();
         let points_known = known.as_ref().is_some_and(|known| reaches(known.state(), state));
@@ -217,7 +217,7 @@ impl Shared {
         };
         let counts = Some((known.is_none(), points));
         let run = run.moved(pair.own.id, pair.own.name.clone(), deletion);
-        Ok(Some(News { run: if points_known { run.without_points() } else { run }, counts }))
+        Ok(Some(RunUpdate { run: if points_known { run.without_points() } else { run }, counts }))
     }
 
     /// Removes from a copy of a run the writers that a permanent deletion here named, for the run or for single
@@ -261,7 +261,7 @@ impl Shared {
             if let Some(known) = self.experiments().by_name(&theirs.name)? {
                 return Ok(known);
             }
-            match self.adopt_experiment(theirs) {
+            match self.take_experiment(theirs) {
                 // Another process created it: find it now.
                 Err(Error::AlreadyExists { .. }) | Ok(()) => {}
                 Err(error) => return Err(error),
@@ -271,16 +271,16 @@ impl Shared {
 
     /// Stores the waiting runs. A run that cannot be read is left out and reported.
     fn take(&self, waiting: &mut Waiting, source: &Self) -> Result<()> {
-        let news = std::mem::take(&mut waiting.runs);
+        let updates = std::mem::take(&mut waiting.runs);
         waiting.points = 0;
-        if news.is_empty() {
+        if updates.is_empty() {
             return Ok(());
         }
-        match self.take_all(&news, &mut waiting.done) {
+        match self.take_all(&updates, &mut waiting.done) {
             Err(error) if is_within(&error, source.root()) => {}
             taken => return taken,
         }
-        for one in news {
+        for one in updates {
             let id = one.run.id().clone();
             match self.take_all(std::slice::from_ref(&one), &mut waiting.done) {
                 Err(error) if is_within(&error, source.root()) => {
@@ -293,11 +293,11 @@ impl Shared {
     }
 
     /// Stores these in one pack, and counts them.
-    fn take_all(&self, news: &[News], done: &mut Pulled) -> Result<()> {
-        let refused = self.publish_runs(news.iter().map(|news| news.run.clone()).collect())?;
-        done.left_out.extend(refused.iter().map(Refused::to_string));
-        for (news, (is_new, points)) in news.iter().filter_map(|news| Some((news, news.counts?))) {
-            *match (news.run.state().kind(), is_new) {
+    fn take_all(&self, updates: &[RunUpdate], done: &mut Pulled) -> Result<()> {
+        let refused = self.publish_runs(updates.iter().map(|updates| updates.run.clone()).collect())?;
+        done.left_out.extend(refused.iter().map(RefusedParam::to_string));
+        for (updates, (is_new, points)) in updates.iter().filter_map(|updates| Some((updates, updates.counts?))) {
+            *match (updates.run.state().kind(), is_new) {
                 (RUN, true) => &mut done.added,
                 (RUN, false) => &mut done.updated,
                 (_, true) => &mut done.models_added,
@@ -334,10 +334,10 @@ fn unknown(id: ExperimentId, name: &str) -> Experiment {
 }
 
 /// The params with another value in another copy of a run.
-fn other_params(known: &RunState, other: &RunState) -> impl Iterator<Item = Refused> {
+fn other_params(known: &RunState, other: &RunState) -> impl Iterator<Item = RefusedParam> {
     other.params().filter_map(|(key, given)| {
         let existing = known.param(key).filter(|existing| *existing != given)?.to_owned();
-        Some(Refused { run: known.id.clone(), key: key.to_owned(), existing, given: given.to_owned() })
+        Some(RefusedParam { run: known.id.clone(), key: key.to_owned(), existing, given: given.to_owned() })
     })
 }
 

@@ -28,23 +28,23 @@ use crate::run::watermark::Watermark;
 use crate::workspace::state::shared::Shared;
 use crate::workspace::transfer::position::Position;
 use crate::workspace::write::edits::{Editor, Since, UNREAD_ORDERS};
-use crate::workspace::write::params::{Refused, Unrelated};
+use crate::workspace::write::params::{RefusedParam, Unrelated};
 
 /// Slots per buffer of a relayed log's tail: many logs are open at once, and each parcel is made durable.
 const BUFFER_SLOTS: u32 = 4 << 10;
 
 /// What became of a parcel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Taken {
+pub enum Receipt {
     /// It was taken, or was there.
-    Whole {
+    Taken {
         /// The author's points here.
         points: u64,
         /// Params that have another value here and keep it.
-        refused: Vec<Refused>,
+        refused: Vec<RefusedParam>,
     },
     /// Its points do not follow those that are here. Nothing was taken.
-    Elsewhere(Position),
+    OutOfPlace(Position),
 }
 
 /// Takes parcels into a workspace; see the module. Threads may share it.
@@ -108,7 +108,7 @@ impl Receiver {
     ///
     /// # Errors
     /// [`Error::Deleted`] if the run was deleted; [`Error::ParamClaimed`], [`Error::Io`]: what was taken stays.
-    pub fn take(&self, parcel: &Parcel, experiment: ExperimentId) -> Result<Taken> {
+    pub fn take(&self, parcel: &Parcel, experiment: ExperimentId) -> Result<Receipt> {
         let shared = self.slot(&parcel.run, parcel.author.writer);
         let mut slot = shared.lock();
         let taken = self.take_into(&mut slot, parcel, experiment);
@@ -123,7 +123,7 @@ impl Receiver {
         taken
     }
 
-    fn take_into(&self, slot: &mut Option<Relayed>, parcel: &Parcel, experiment: ExperimentId) -> Result<Taken> {
+    fn take_into(&self, slot: &mut Option<Relayed>, parcel: &Parcel, experiment: ExperimentId) -> Result<Receipt> {
         let Parcel { run, author, .. } = parcel;
         let there = match slot {
             Some(log) => {
@@ -137,11 +137,11 @@ impl Receiver {
                     None => (self.begun(run, experiment)?, Position::default()),
                 };
                 if parcel.points() > 0 && author.from != position.points {
-                    return Ok(Taken::Elsewhere(position));
+                    return Ok(Receipt::OutOfPlace(position));
                 }
                 let (is_new, points) = (state.coverage.is_empty(), position.points);
                 if !is_new && parcel.points() == 0 && news_of(&state, parcel).is_empty() {
-                    return Ok(Taken::Whole { points, refused: refused(&state, parcel) });
+                    return Ok(Receipt::Taken { points, refused: refused(&state, parcel) });
                 }
                 *slot = Some(self.begin(state, Author { from: points, ..*author }, position)?);
                 points
@@ -149,11 +149,11 @@ impl Receiver {
         };
         let Some(log) = slot else { unreachable!("it was opened above") };
         if parcel.points() > 0 && author.from != there {
-            return Ok(Taken::Elsewhere(log.position.clone()));
+            return Ok(Receipt::OutOfPlace(log.position.clone()));
         }
         let refused = log.note(&self.workspace, parcel)?;
         log.push(parcel)?;
-        Ok(Taken::Whole { points: log.position.points, refused })
+        Ok(Receipt::Taken { points: log.position.points, refused })
     }
 
     /// The metadata of a run that begins with a parcel.
@@ -170,7 +170,7 @@ impl Receiver {
     ///
     /// # Errors
     /// [`Error::NotFound`] or [`Error::Deleted`] for the experiment, [`Error::Io`].
-    pub fn begin_after_unknown(&self, run: &RunId, experiment: ExperimentId) -> Result<()> {
+    pub fn begin_with_unknown_past(&self, run: &RunId, experiment: ExperimentId) -> Result<()> {
         let author = Author { writer: WriterId::random(), order: UNREAD_ORDERS, from: 0 };
         let (run, name) = (run.clone(), self.workspace.experiments().get(experiment)?.name);
         let parcel = Parcel { run, experiment: name, author, records: Vec::new(), series: Vec::new() };
@@ -291,7 +291,7 @@ fn is_closed(log: &Log) -> bool {
 
 impl Relayed {
     /// Appends metadata; params that have another value keep it.
-    fn note(&mut self, workspace: &Shared, parcel: &Parcel) -> Result<Vec<Refused>> {
+    fn note(&mut self, workspace: &Shared, parcel: &Parcel) -> Result<Vec<RefusedParam>> {
         let author = parcel.author.writer;
         let mut refused = refused(&self.state, parcel);
         let news = news_of(&self.state, parcel);
@@ -354,13 +354,13 @@ impl Relayed {
     }
 }
 
-fn refusal(state: &RunState, key: &str, existing: &str, given: &str) -> Refused {
+fn refusal(state: &RunState, key: &str, existing: &str, given: &str) -> RefusedParam {
     let (run, key) = (state.id.clone(), key.to_owned());
-    Refused { run, key, existing: existing.to_owned(), given: given.to_owned() }
+    RefusedParam { run, key, existing: existing.to_owned(), given: given.to_owned() }
 }
 
 /// Params of a parcel that have another value here.
-fn refused(state: &RunState, parcel: &Parcel) -> Vec<Refused> {
+fn refused(state: &RunState, parcel: &Parcel) -> Vec<RefusedParam> {
     let params = parcel.records.iter().filter_map(|record| match record {
         Record::Param { key, value, .. } => Some((key, value)),
         _ => None,

@@ -95,7 +95,7 @@ impl Shipment {
     ///
     /// # Errors
     /// [`crate::Error::Io`].
-    pub fn begin_anew(&mut self) -> Result<()> {
+    pub fn restart(&mut self) -> Result<()> {
         self.follower = self.workspace.follow_all_kinds(&self.follow)?;
         self.changes.clear();
         self.runs.clear();
@@ -106,7 +106,7 @@ impl Shipment {
     ///
     /// # Errors
     /// [`crate::Error::Io`] that concerns more than one file. A later call goes on.
-    pub fn find(&mut self, timeout: Duration) -> Result<bool> {
+    pub fn wait(&mut self, timeout: Duration) -> Result<bool> {
         if self.changes.is_empty()
             && let Some(changes) = self.follower.next(timeout)?
         {
@@ -127,10 +127,10 @@ impl Shipment {
     ///
     /// # Errors
     /// [`crate::Error::Io`].
-    pub fn without_points(&mut self) -> Result<()> {
+    pub fn metadata_only(&mut self) -> Result<()> {
         self.metadata_only = true;
         self.follow.begin = Begin::Last(0);
-        self.begin_anew()
+        self.restart()
     }
 
     /// Says where the other side is in a run before anything of it was found, so that what is there is not read.
@@ -179,14 +179,14 @@ impl Shipment {
 
     /// Whether all of a run was given.
     #[must_use]
-    pub fn has_given(&self, run: &RunSnapshot) -> bool {
+    pub fn has_sent(&self, run: &RunSnapshot) -> bool {
         let Some(sent) = self.runs.get(run.id()) else { return false };
         let points: u64 = sent.authors.values().flat_map(|given| given.seen.values()).sum();
-        points == run.points() && sent.news(run.state()).is_empty()
+        points == run.points() && sent.new_metadata(run.state()).is_empty()
     }
 
     /// Takes messages about what could not be read, and was left out.
-    pub fn take_notes(&mut self) -> Vec<String> {
+    pub fn take_messages(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes)
     }
 
@@ -203,7 +203,7 @@ impl Shipment {
         }
         if known.left_out && !change.deleted {
             // Restored: all of it is news.
-            self.begin_anew()?;
+            self.restart()?;
             return Ok(false);
         }
         if known.left_out || change.deleted {
@@ -225,7 +225,7 @@ impl Shipment {
 
     /// The first run with news, and the authors of that news whose position on the other side is not known.
     #[must_use]
-    pub fn unknown(&self) -> Option<(RunId, Vec<WriterId>)> {
+    pub fn unknown_positions(&self) -> Option<(RunId, Vec<WriterId>)> {
         let change = self.changes.front()?;
         let known = self.runs.get(&change.id)?;
         let authors: BTreeSet<WriterId> = authors(change).collect();
@@ -234,7 +234,7 @@ impl Shipment {
     }
 
     /// Says where the other side is.
-    pub fn learn(&mut self, run: &RunId, author: WriterId, position: Position) {
+    pub fn set_position(&mut self, run: &RunId, author: WriterId, position: Position) {
         if let Some(known) = self.runs.get_mut(run) {
             let Position { points: there, counts: before } = position;
             known.authors.insert(author, Given { there, before, seen: BTreeMap::new() });
@@ -246,7 +246,7 @@ impl Shipment {
     pub fn parcels(&mut self) -> Vec<Parcel> {
         let Some(mut change) = self.changes.pop_front() else { return Vec::new() };
         let Some(known) = self.runs.get_mut(&change.id) else { return Vec::new() };
-        let mut records = change.state.as_ref().map_or_else(BTreeMap::new, |state| known.news(state));
+        let mut records = change.state.as_ref().map_or_else(BTreeMap::new, |state| known.new_metadata(state));
         if let Some(state) = change.state.take() {
             known.metadata = Some(state);
         }
@@ -314,7 +314,7 @@ fn weight(record: &Record) -> usize {
 
 impl Sent {
     /// The metadata that was not given, by author.
-    fn news(&self, state: &RunState) -> BTreeMap<WriterId, Vec<Record>> {
+    fn new_metadata(&self, state: &RunState) -> BTreeMap<WriterId, Vec<Record>> {
         let known: BTreeSet<Vec<u8>> = self.metadata.iter().flat_map(records).map(|said| bytes(&said)).collect();
         let mut news: BTreeMap<WriterId, Vec<Record>> = BTreeMap::new();
         for (author, record) in records(state).filter(|said| !known.contains(&bytes(said))) {

@@ -175,10 +175,11 @@ impl Shared {
         let may_lack_entries = self.inner.manifest.lock().may_lack_entries()?;
         for (file, what) in self.unlisted_content()? {
             if may_lack_entries {
-                let cost = "they are not seen, since an entry may be lost; `repair` takes them in".to_owned();
+                let cost = "they are not seen, since an entry may be lost; a repair takes them in".to_owned();
                 report.damage.push(Damage { file, offset: 0, length: 0, what, cost });
             } else {
-                let note = "an import or a copy was interrupted; `repair` takes it in, `gc --drop-unlisted` removes it";
+                let note = "an import or a copy was interrupted; a repair takes it in, a garbage collection with \
+                            `drop_unlisted` removes it";
                 report.notes.push((file, format!("{what}: {note}")));
             }
         }

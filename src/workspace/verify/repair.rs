@@ -48,13 +48,13 @@ pub struct Repaired {
     pub lost: Vec<String>,
     /// Files and folders that stay as they are, and why: they are unreadable, from a newer Stepwell, being written, or
     /// cannot be replaced.
-    pub left: Vec<(PathBuf, String)>,
+    pub skipped: Vec<(PathBuf, String)>,
 }
 
 impl Repaired {
     pub(crate) fn leave(&mut self, path: &Path, why: String) {
-        if !self.left.iter().any(|(left, _)| left == path) {
-            self.left.push((path.to_owned(), why));
+        if !self.skipped.iter().any(|(left, _)| left == path) {
+            self.skipped.push((path.to_owned(), why));
         }
     }
 }
@@ -202,7 +202,7 @@ impl Shared {
     /// Lets compaction salvage damaged logs and quarantine the originals.
     fn repair_logs(&self, damage: &[&Damage], options: RepairOptions, repaired: &mut Repaired) -> Result<()> {
         let compacted = self.compact_by(CompactOptions { take_over: options.take_over }, true)?;
-        for (path, why) in compacted.left.into_iter().filter(|(path, _)| !paths::is_pack(path)) {
+        for (path, why) in compacted.skipped.into_iter().filter(|(path, _)| !paths::is_pack(path)) {
             let tail = path.with_extension("tail");
             if let Some(why) = self.must_stay(&path).or_else(|| self.must_stay(&tail)) {
                 repaired.leave(&path, why);

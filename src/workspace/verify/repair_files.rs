@@ -28,7 +28,7 @@ pub(crate) enum Held {
 }
 
 pub(crate) fn unknown(why: &str) -> String {
-    format!("nobody can tell whether somebody is writing it ({why}); if nobody is, use `repair --take-over`")
+    format!("nobody can tell whether somebody is writing it ({why}); if nobody is, repair with `take_over`")
 }
 
 impl Shared {

@@ -19,7 +19,7 @@ impl Shared {
     }
 
     /// Adopts an experiment of another workspace unchanged.
-    pub(crate) fn adopt_experiment(&self, theirs: &Experiment) -> Result<()> {
+    pub(crate) fn take_experiment(&self, theirs: &Experiment) -> Result<()> {
         self.change_catalog(|catalog| {
             catalog.check_name(&theirs.name)?;
             if catalog.experiments.contains_key(&theirs.id) {
@@ -33,16 +33,16 @@ impl Shared {
     /// is not taken, and is returned. Also returns whether anything changed.
     pub(crate) fn merge_experiment(&self, id: ExperimentId, theirs: &Experiment) -> Result<(bool, Option<String>)> {
         let mut taken = None;
-        // Usually there is no news, and nothing to publish.
-        if self.catalog()?.get(id)?.news(theirs).is_empty() {
+        // Usually there is no update, and nothing to publish.
+        if self.catalog()?.get(id)?.update_from(theirs).is_empty() {
             return Ok((false, None));
         }
         let mut changed = false;
         self.inner.catalog.lock().publish(|catalog| {
-            let mut news = catalog.get(id)?.news(theirs);
-            taken = news.name.take_if(|(name, _)| catalog.by_name(name).is_some_and(|known| known.id != id));
-            changed = !news.is_empty();
-            let change = catalog::Change::Merge { id, name: news.name, tags: news.tags, at_ms: now_ms() };
+            let mut update = catalog.get(id)?.update_from(theirs);
+            taken = update.name.take_if(|(name, _)| catalog.by_name(name).is_some_and(|known| known.id != id));
+            changed = !update.is_empty();
+            let change = catalog::Change::Merge { id, name: update.name, tags: update.tags, at_ms: now_ms() };
             Ok(if changed { vec![change] } else { Vec::new() })
         })?;
         Ok((changed, taken.map(|(name, _)| name)))
@@ -52,13 +52,13 @@ impl Shared {
     pub(crate) fn carry_deletion(&self, id: ExperimentId, theirs: &Experiment) -> Result<bool> {
         // Both sides agree who did it, even if both did.
         let rank = |of: &Experiment| (of.deletion(), of.deletion_by.clone());
-        let news = |own: &Experiment| rank(theirs) > rank(own);
-        if !self.catalog()?.get(id).is_ok_and(news) {
+        let update = |own: &Experiment| rank(theirs) > rank(own);
+        if !self.catalog()?.get(id).is_ok_and(update) {
             return Ok(false);
         }
         let mut carried = false;
         self.inner.catalog.lock().publish(|catalog| {
-            carried = catalog.get(id).is_ok_and(news);
+            carried = catalog.get(id).is_ok_and(update);
             let Experiment { deleted, generation, deletion_by: by, .. } = theirs.clone();
             let change = catalog::Change::Carry { id, deleted, generation, at_ms: now_ms(), by };
             Ok(if carried { vec![change] } else { Vec::new() })
@@ -77,8 +77,8 @@ impl Shared {
 }
 
 impl Experiments<'_> {
-    /// All experiments, deleted ones included, by number. Where [`Workspace::damage`](crate::Workspace::damage) names the catalog, some may be
-    /// missing.
+    /// All experiments, deleted ones included, by number. Where [`Workspace::damage`](crate::Workspace::damage) names
+    /// the catalog, some may be missing.
     ///
     /// # Errors
     /// [`Error::Io`].

@@ -201,7 +201,7 @@ impl Editor<'_> {
 
 /// A param left out of a pack because another value is set or claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct RefusedParam {
     /// The run.
     pub run: RunId,
     /// The param's key.
@@ -212,7 +212,7 @@ pub struct Refused {
     pub given: String,
 }
 
-impl std::fmt::Display for Refused {
+impl std::fmt::Display for RefusedParam {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { run, key, existing, given } = self;
         write!(f, "param {key:?} of run {run} stays {existing:?} and was not set to {given:?}")
@@ -226,7 +226,7 @@ impl Shared {
     /// # Errors
     /// [`Error::Corrupt`] if an unreadable file may mention a run with params. [`Error::Io`]; then nothing was
     /// published.
-    pub(crate) fn publish_runs(&self, runs: Vec<RunSnapshot>) -> Result<Vec<Refused>> {
+    pub(crate) fn publish_runs(&self, runs: Vec<RunSnapshot>) -> Result<Vec<RefusedParam>> {
         self.claiming_params(
             runs,
             |_| true,
@@ -251,7 +251,7 @@ impl Shared {
         &self,
         runs: Vec<RunSnapshot>,
         asks: impl Fn(&RunId) -> bool,
-        act: impl FnOnce(Vec<RunSnapshot>, Vec<Refused>) -> Result<T>,
+        act: impl FnOnce(Vec<RunSnapshot>, Vec<RefusedParam>) -> Result<T>,
     ) -> Result<T> {
         let claims: Vec<Record> = runs.iter().flat_map(|run| claims_of(run.state())).collect();
         // Its claims hold until the pack is published, and do not count once it is gone.
@@ -290,12 +290,12 @@ impl Shared {
     }
 
     /// The params of a run for which others have set or claimed other values.
-    fn refused_of(&self, state: &RunState, writer: WriterId) -> Result<Vec<Refused>> {
+    fn refused_of(&self, state: &RunState, writer: WriterId) -> Result<Vec<RefusedParam>> {
         let mut wanted: Vec<Wanted<'_>> = state.params().collect();
         let mut refused = Vec::new();
         let mut refuse = |(key, given): Wanted<'_>, existing: &str| {
             let (run, key, given) = (state.id.clone(), key.to_owned(), given.to_owned());
-            refused.push(Refused { run, key, existing: existing.to_owned(), given });
+            refused.push(RefusedParam { run, key, existing: existing.to_owned(), given });
         };
         while !wanted.is_empty() {
             let look = self.look_at_params(&state.id, writer, &wanted, &Unrelated::default())?;

@@ -46,8 +46,13 @@ impl Shared {
         Ok(writer)
     }
 
-    /// See [`Workspace::create_light`](crate::Workspace::create_light).
-    pub(crate) fn create_light(&self, experiment: ExperimentId, new: NewRun, edits: &[RunEdit]) -> Result<RunId> {
+    /// See [`Workspace::create_run_without_log`](crate::Workspace::create_run_without_log).
+    pub(crate) fn create_run_without_log(
+        &self,
+        experiment: ExperimentId,
+        new: NewRun,
+        edits: &[RunEdit],
+    ) -> Result<RunId> {
         if let Some(id) = &new.id {
             return Err(Error::invalid("run", format!("a light run has a random id, and {id} is given")));
         }
@@ -95,8 +100,8 @@ impl Shared {
         self.edit_found(&self.find_active(id)?, edits)
     }
 
-    /// See [`Workspace::edit_any_run`](crate::Workspace::edit_any_run).
-    pub(crate) fn edit_any_run(&self, id: &RunId, edits: &[RunEdit]) -> Result<()> {
+    /// See [`Workspace::edit_run_even_deleted`](crate::Workspace::edit_run_even_deleted).
+    pub(crate) fn edit_run_even_deleted(&self, id: &RunId, edits: &[RunEdit]) -> Result<()> {
         self.edit_found(&self.run_to_change(id)?, edits)
     }
 

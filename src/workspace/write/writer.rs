@@ -18,7 +18,7 @@ use crate::workspace::write::params::Unrelated;
 
 /// A resolved metric of one [`RunWriter`], for logging without a lookup. Other writers reject it, even of the same run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Metric {
+pub struct MetricHandle {
     series: u32,
     /// [`RunWriter::number`].
     writer: u32,
@@ -110,7 +110,7 @@ impl RunWriter {
     /// [`Error::Invalid`] for a key that is empty or longer than 250 characters. [`Error::Io`] when thousands of new
     /// keys had to be written.
     #[inline]
-    pub fn metric(&mut self, key: &str) -> Result<Metric> {
+    pub fn metric(&mut self, key: &str) -> Result<MetricHandle> {
         if let Some(guess) = self.order.guess()
             && self.session.key(guess) == key
         {
@@ -121,12 +121,12 @@ impl RunWriter {
     }
 
     #[inline]
-    fn handle(&self, series: u32) -> Metric {
-        Metric { series, writer: self.number }
+    fn handle(&self, series: u32) -> MetricHandle {
+        MetricHandle { series, writer: self.number }
     }
 
     /// The metric of a key that was not predicted.
-    fn find_metric(&mut self, key: &str) -> Result<Metric> {
+    fn find_metric(&mut self, key: &str) -> Result<MetricHandle> {
         let known = self.session.find_series(self.run, key);
         let series = match known {
             Some(known) => known,
@@ -144,7 +144,7 @@ impl RunWriter {
     /// # Errors
     /// [`Error::Io`]; then the value was not logged. [`Error::Invalid`] for another writer's handle.
     #[inline]
-    pub fn log(&mut self, metric: Metric, step: i64, value: f64) -> Result<()> {
+    pub fn log(&mut self, metric: MetricHandle, step: i64, value: f64) -> Result<()> {
         self.check(metric)?;
         self.session.push(metric.series, step, Some(coarse_now_ms()), value)
     }
@@ -154,7 +154,7 @@ impl RunWriter {
     /// # Errors
     /// As [`Self::log`].
     #[inline]
-    pub fn log_point(&mut self, metric: Metric, point: Point) -> Result<()> {
+    pub fn log_point(&mut self, metric: MetricHandle, point: Point) -> Result<()> {
         self.check(metric)?;
         self.session.push(metric.series, point.step, point.timestamp_ms, point.value)
     }
@@ -186,7 +186,7 @@ impl RunWriter {
     ///
     /// # Errors
     /// As [`Self::log`].
-    pub fn log_points(&mut self, points: &[(Metric, Point)]) -> Result<()> {
+    pub fn log_points(&mut self, points: &[(MetricHandle, Point)]) -> Result<()> {
         points.iter().try_for_each(|(metric, _)| self.check(*metric))?;
         let points: Vec<(u32, Point)> = points.iter().map(|(metric, point)| (metric.series, *point)).collect();
         self.session.push_batch(&points)
@@ -199,7 +199,7 @@ impl RunWriter {
     /// As [`Self::log`]; [`Error::Invalid`] for columns of different lengths.
     pub fn log_columns(
         &mut self,
-        metric: Metric,
+        metric: MetricHandle,
         steps: &[i64],
         timestamps_ms: Option<&[i64]>,
         values: &[f64],
@@ -227,7 +227,7 @@ impl RunWriter {
     ///
     /// # Errors
     /// As [`Self::log`] and [`Self::edit`].
-    pub fn log_batch(&mut self, points: &[(Metric, Point)], edits: &[RunEdit]) -> Result<()> {
+    pub fn log_batch(&mut self, points: &[(MetricHandle, Point)], edits: &[RunEdit]) -> Result<()> {
         points.iter().try_for_each(|(metric, _)| self.check(*metric))?;
         let points: Vec<(u32, Point)> = points.iter().map(|(metric, point)| (metric.series, *point)).collect();
         self.commit(edits, &points)
@@ -332,7 +332,7 @@ impl RunWriter {
     }
 
     #[inline]
-    fn check(&self, metric: Metric) -> Result<()> {
+    fn check(&self, metric: MetricHandle) -> Result<()> {
         if metric.writer == self.number {
             return Ok(());
         }

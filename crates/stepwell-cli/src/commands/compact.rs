@@ -26,7 +26,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let progress = Progress::spinner("compacting", context.json);
     let done = workspace.maintenance().compact(CompactOptions { take_over: arguments.take_over })?;
     drop(progress);
-    let answer = if done.left.is_empty() && done.kept.is_empty() { Answer::Done } else { Answer::No };
+    let answer = if done.skipped.is_empty() && done.unlisted.is_empty() { Answer::Done } else { Answer::No };
     if context.json {
         let named = |files: &[(PathBuf, String)]| -> Vec<_> {
             files.iter().map(|(file, reason)| json!({"file": file.to_string_lossy(), "reason": reason})).collect()
@@ -37,8 +37,8 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
             "runs": done.runs,
             "points": done.points,
             "packs_merged": done.packs_merged,
-            "left": named(&done.left),
-            "kept": named(&done.kept),
+            "skipped": named(&done.skipped),
+            "unlisted": named(&done.unlisted),
         }))?;
         return Ok(answer);
     }
@@ -53,14 +53,14 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
             plural(done.packs_merged, "pack", "packs"),
         )
     };
-    for (file, reason) in &done.left {
+    for (file, reason) in &done.skipped {
         text += &format!("left {}: {}\n", escape(&file.to_string_lossy()), escape(reason));
     }
-    for (file, reason) in &done.kept {
+    for (file, reason) in &done.unlisted {
         text += &format!("kept {}: {}\n", escape(&file.to_string_lossy()), escape(reason));
     }
-    if !done.kept.is_empty() {
-        text += &format!("kept {} that nothing names\n", plural(done.kept.len() as u64, "file", "files"));
+    if !done.unlisted.is_empty() {
+        text += &format!("kept {} that nothing names\n", plural(done.unlisted.len() as u64, "file", "files"));
     }
     output::lines(&text)?;
     Ok(answer)

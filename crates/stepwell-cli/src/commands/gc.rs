@@ -58,27 +58,27 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     drop(progress);
     let left_out: Vec<String> = done.left_out.iter().cloned().chain(gone.left_out()).collect();
     left_out::tell(&left_out);
-    let answer = if done.left.is_empty() && left_out.is_empty() { Answer::Done } else { Answer::No };
+    let answer = if done.skipped.is_empty() && left_out.is_empty() { Answer::Done } else { Answer::No };
     if context.json {
         output::json(&json!({
             "runs": done.runs.iter().map(|(_, run)| run.as_str()).collect::<Vec<_>>(),
-            "kept": done.kept.iter().map(RunId::as_str).collect::<Vec<_>>(),
+            "in_use": done.in_use.iter().map(RunId::as_str).collect::<Vec<_>>(),
             "experiments": done.experiments.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "artifact_folders": gone.folders.iter().map(|folder| folder.to_string_lossy()).collect::<Vec<_>>(),
             "files": done.files,
             "left_out": left_out,
-            "left": done.left.iter().map(|(file, why)| json!({"file": file.to_string_lossy(), "why": why})).collect::<Vec<_>>(),
+            "skipped": done.skipped.iter().map(|(file, why)| json!({"file": file.to_string_lossy(), "why": why})).collect::<Vec<_>>(),
             "dry_run": arguments.dry_run,
         }))?;
         return Ok(answer);
     }
     let verb = if arguments.dry_run { "would remove" } else { "removed" };
     let mut text: String = done.runs.iter().map(|(_, run)| format!("{verb} {run}\n")).collect();
-    text.extend(done.kept.iter().map(|run| format!("kept {run}: somebody writes it still\n")));
+    text.extend(done.in_use.iter().map(|run| format!("kept {run}: somebody writes it still\n")));
     text.extend(done.experiments.iter().map(|experiment| format!("{verb} experiment {experiment}\n")));
     text.extend(gone.folders.iter().map(|folder| format!("{verb} {}\n", escape(&folder.display().to_string()))));
     text.extend(
-        done.left.iter().map(|(file, why)| format!("left {}: {}\n", escape(&file.to_string_lossy()), escape(why))),
+        done.skipped.iter().map(|(file, why)| format!("left {}: {}\n", escape(&file.to_string_lossy()), escape(why))),
     );
     text += &format!("{verb} {}", plural(done.runs.len() as u64, "run", "runs"));
     if !arguments.dry_run {

@@ -1,4 +1,4 @@
-//! `stepwell login` and `stepwell logout`: which token this user's programs show to which server.
+//! `stepwell login` and `stepwell logout`: store and remove tokens for servers.
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
@@ -14,12 +14,13 @@ use crate::failure::{Answer, Failure, Outcome};
 use crate::output::{self, escape};
 
 const HELP: &str = "\
-The token is what `stepwell token create` printed on the server. It is read from the terminal without an echo, or from \
-standard input; never from the words of a call, which other users see. It is kept in a file that only you may read \
-($STEPWELL_CREDENTIALS, else stepwell/credentials.json in your folder for settings). Programs get a token of an hour \
-from the server by it, and send that one. A program that finds STEPWELL_TOKEN in its environment takes that instead.
+Create the token on the server with `stepwell token create`. This command reads it from the terminal without echo, or
+from standard input. It is not an argument, because other users can see the arguments of processes. It is stored in a
+file that only you can read: $STEPWELL_CREDENTIALS, else stepwell/credentials.json in your configuration folder.
+Programs exchange it for a token that is valid for an hour, and send that one. If STEPWELL_TOKEN is set, programs use
+it instead.
 
-MLflow takes it with MLFLOW_TRACKING_AUTH=stepwell, where the Python package is installed.
+MLflow uses the stored token if MLFLOW_TRACKING_AUTH=stepwell and the Python package is installed.
 
 Examples:
   stepwell login https://lab:5000
@@ -56,7 +57,7 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     if !origin.is_private() && !arguments.allow_plain_http {
         return Err(Failure::hinted(
             format!("a token for {origin} would cross the network unencrypted"),
-            "use https, or say that this is meant by --allow-plain-http",
+            "use https, or pass --allow-plain-http",
         ));
     }
     let ca = match &arguments.ca_file {

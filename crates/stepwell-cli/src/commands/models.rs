@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use stepwell::registry::{Gone, Model, Registry, Version};
+use stepwell::registry::{DeletedModel, Model, Registry, Version};
 
 use crate::context::Context;
 use crate::failure::{Answer, Failure, Outcome};
@@ -45,7 +45,7 @@ fn time(ms: i64) -> String {
 fn list(context: &Context, registry: &Registry, all: bool) -> Outcome {
     if context.json {
         let mut models: Vec<Value> = registry.models.iter().map(|(name, model)| shape(name, model, all)).collect();
-        models.extend(registry.gone.values().filter(|_| all).map(shape_gone));
+        models.extend(registry.deleted.values().filter(|_| all).map(shape_deleted));
         output::json(&models)?;
         return Ok(Answer::Done);
     }
@@ -72,17 +72,17 @@ fn list(context: &Context, registry: &Registry, all: bool) -> Outcome {
         row.extend(all.then(String::new));
         rows.add_row(row);
     }
-    for gone in registry.gone.values().filter(|_| all) {
+    for gone in registry.deleted.values().filter(|_| all) {
         let by = if gone.by.is_empty() { "(nobody said)".to_owned() } else { escape(&gone.by) };
         let versions = count(gone.versions.len() as u64);
         rows.add_row([escape(&gone.name), versions, String::new(), String::new(), time(gone.at_ms), String::new(), by]);
     }
     let mut text = format!("{rows}\n");
-    if registry.models.is_empty() && (registry.gone.is_empty() || !all) {
+    if registry.models.is_empty() && (registry.deleted.is_empty() || !all) {
         text = "no model is registered\n".to_owned();
     }
     if !all {
-        text += &output::not_listed(registry.gone.len() as u64, "deleted model is", "deleted models are");
+        text += &output::not_listed(registry.deleted.len() as u64, "deleted model is", "deleted models are");
     }
     output::lines(&text)?;
     Ok(Answer::Done)
@@ -113,11 +113,11 @@ fn show(context: &Context, registry: &Registry, name: &str, all: bool) -> Outcom
         Some(model) if context.json => output::json(&shape(name, model, all))?,
         Some(model) => output::lines(&text(name, model, all))?,
         None => {
-            let gone: Vec<&Gone> = registry.gone.values().filter(|gone| gone.name == name).collect();
+            let gone: Vec<&DeletedModel> = registry.deleted.values().filter(|gone| gone.name == name).collect();
             if gone.is_empty() || !all || !context.json {
                 return Err(unknown(registry, name, !gone.is_empty()));
             }
-            output::json(&gone.into_iter().map(shape_gone).collect::<Vec<_>>())?;
+            output::json(&gone.into_iter().map(shape_deleted).collect::<Vec<_>>())?;
         }
     }
     Ok(Answer::Done)
@@ -233,7 +233,7 @@ fn shape(name: &str, model: &Model, all: bool) -> Value {
     shape
 }
 
-fn shape_gone(gone: &Gone) -> Value {
+fn shape_deleted(gone: &DeletedModel) -> Value {
     json!({
         "name": gone.name,
         "deleted": true,

@@ -259,7 +259,8 @@ fn missing(missing: &[char]) -> Option<String> {
     let some: String = missing.iter().take(20).collect();
     (!missing.is_empty()).then(|| {
         format!(
-            "no font of this machine has {}: {some} — not drawn; install one (Debian: fonts-noto-cjk, fonts-noto), or write .svg",
+            "no font of this machine has {}: {some} — not drawn; install one (Debian: fonts-noto-cjk, fonts-noto), or \
+             write .svg",
             output::plural(missing.len() as u64, "character of the text", "characters of the text")
         )
     })

@@ -26,16 +26,19 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let progress = Progress::spinner("repairing", context.json);
     let done = workspace.maintenance().repair(RepairOptions { take_over: arguments.take_over })?;
     drop(progress);
-    let answer = if done.left.is_empty() { Answer::Done } else { Answer::No };
+    let answer = if done.skipped.is_empty() { Answer::Done } else { Answer::No };
     if context.json {
         let files: Vec<_> = done.quarantined.iter().map(|file| file.to_string_lossy()).collect();
-        let left: Vec<_> =
-            done.left.iter().map(|(file, reason)| json!({"file": file.to_string_lossy(), "reason": reason})).collect();
+        let skipped: Vec<_> = done
+            .skipped
+            .iter()
+            .map(|(file, reason)| json!({"file": file.to_string_lossy(), "reason": reason}))
+            .collect();
         output::json(&json!({
             "salvaged_runs": done.salvaged_runs,
             "quarantined": files,
             "lost": done.lost,
-            "left": left,
+            "skipped": skipped,
         }))?;
         return Ok(answer);
     }
@@ -46,11 +49,11 @@ pub(crate) fn run(context: &Context, arguments: &Arguments) -> Outcome {
     for lost in &done.lost {
         text += &format!("lost: {}\n", escape(lost));
     }
-    for (file, reason) in &done.left {
+    for (file, reason) in &done.skipped {
         text += &format!("left as it is: {}: {}\n", escape(&file.to_string_lossy()), escape(reason));
     }
     let nothing =
-        done.quarantined.is_empty() && done.lost.is_empty() && done.left.is_empty() && done.salvaged_runs == 0;
+        done.quarantined.is_empty() && done.lost.is_empty() && done.skipped.is_empty() && done.salvaged_runs == 0;
     text += &if nothing {
         "nothing to repair\n".to_owned()
     } else {

@@ -13,11 +13,11 @@ use crate::failure::{Answer, Failure, Outcome};
 use crate::output::escape;
 
 const HELP: &str = "\
-Clients find it by MLFLOW_TRACKING_URI=http://127.0.0.1:5000. Anyone on this machine may use it; other machines reach it \
-only with --host, which needs --auth (or --insecure-no-auth). A workspace that may only be read is served for reading: \
-what would change it is refused with 403 and the reason. Stepwell's own page is at /stepwell, MLflow's UI at /mlflow. /health, /ready and \
-/metrics are for probes and Prometheus. SIGTERM or Ctrl-C ends it: requests under way finish, and all that was logged is \
-synced.";
+Clients find it by MLFLOW_TRACKING_URI=http://127.0.0.1:5000. Anyone on this machine may use it; other machines reach \
+it only with --host, which needs --auth (or --insecure-no-auth). A workspace that may only be read is served for \
+reading: what would change it is refused with 403 and the reason. Stepwell's own page is at /stepwell, MLflow's UI at \
+/mlflow. /health, /ready and /metrics are for probes and Prometheus. SIGTERM or Ctrl-C ends it: requests under way \
+finish, and all that was logged is synced.";
 
 /// Serve MLflow's API and web UI in the foreground until SIGTERM or SIGINT. Other processes may log into the
 /// workspace and read it meanwhile.
@@ -39,8 +39,8 @@ pub(crate) struct Arguments {
     /// The artifact location of new experiments. With URI, experiment 0 gets URI/0.
     #[arg(long, value_name = "URI", default_value = "mlflow-artifacts:/")]
     default_artifact_root: String,
-    /// The first page: `stepwell` for Stepwell's own, `mlflow` for the UI of the installed mlflow package, or the folder
-    /// of a built MLflow UI. The other one is at /mlflow or /stepwell.
+    /// The first page: `stepwell` for Stepwell's own, `mlflow` for the UI of the installed mlflow package, or the
+    /// folder of a built MLflow UI. The other one is at /mlflow or /stepwell.
     #[arg(long, value_name = "PAGE", env = "STEPWELL_UI", default_value = "stepwell")]
     ui: PathBuf,
     /// Require a token (`stepwell token create`).

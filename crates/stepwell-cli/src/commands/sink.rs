@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use stepwell::import::Importer;
 use stepwell::items::LOGGED_MODEL;
+use stepwell::registry::ModelImport;
+use stepwell::tracking::SERVED_ARTIFACTS;
 use stepwell::{Error, Experiment, ExperimentId, Options, RunId, Workspace};
 use stepwell_import::{
     BoxError, Counts, ImportedExperiment, ImportedModel, ImportedRun, Kind, Report, Sink, Taken, is_local,
@@ -40,7 +42,7 @@ pub(crate) struct Importing<'a> {
     /// Experiments of tracking stores, by their keys.
     adopted: HashMap<String, Result<Experiment, String>>,
     /// Whether the default experiment may become the source's.
-    may_place_default: Option<bool>,
+    relocate_default: Option<bool>,
     /// Whether files of runs are copied.
     artifacts: bool,
     files: Files,
@@ -81,7 +83,7 @@ impl<'a> Importing<'a> {
             experiment,
             experiments: HashMap::new(),
             adopted: HashMap::new(),
-            may_place_default: None,
+            relocate_default: None,
             artifacts: false,
             files: Files::default(),
             starts: HashMap::new(),
@@ -106,7 +108,7 @@ impl<'a> Importing<'a> {
             path.is_file() || below.any(|entry| entry.path().join("meta.yaml").is_file())
         };
         if !matches!(paths, [only] if is_store(only)) {
-            self.may_place_default = Some(false);
+            self.relocate_default = Some(false);
         }
     }
 
@@ -129,9 +131,9 @@ impl<'a> Importing<'a> {
     pub(crate) fn finish(self, report: &mut Report) -> Outcome<Counts> {
         let mut elsewhere = Counts::default();
         if let Some((_, importer)) = self.target.filter(|_| !self.dry_run) {
-            for found in importer.finish_counting()? {
+            for found in importer.finish()? {
                 let what = if found.kind == LOGGED_MODEL { Kind::LoggedModel } else { Kind::Run };
-                elsewhere.add(what, u64::from(found.run));
+                elsewhere.add(what, u64::from(found.is_new));
                 elsewhere.add(Kind::Series, found.series);
                 elsewhere.add(Kind::Point, found.points);
             }
@@ -241,9 +243,10 @@ impl Sink for Importing<'_> {
         self.files.follow(&mut model);
         let (revive, dry_run) = (self.changed != Changed::AsItIs, self.dry_run);
         let workspace = &self.target()?.0;
+        let import = ModelImport { name: &model.name, model: &model.model, revive, own_storage: SERVED_ARTIFACTS };
         let done = match dry_run {
-            true => workspace.look_at_model(&model.name, &model.model, revive)?,
-            false => workspace.adopt_model(&model.name, &model.model, revive)?,
+            true => workspace.preview_model(&import)?,
+            false => workspace.adopt_model(&import)?,
         };
         let refusal = match (done.is_other, done.is_deleted) {
             (true, _) => Some(format!("another registered model is named {:?} here; rename one of them", model.name)),
@@ -295,9 +298,9 @@ impl Importing<'_> {
     fn adopt(&mut self, given: ImportedExperiment, taken: Counts) -> Result<Taken, Error> {
         let ImportedExperiment { key, mut experiment } = given;
         let workspace = self.target()?.0.clone();
-        let may_place_default = match self.may_place_default {
+        let relocate_default = match self.relocate_default {
             Some(known) => known,
-            None => *self.may_place_default.insert(workspace.run_ids()?.is_empty()),
+            None => *self.relocate_default.insert(workspace.run_ids()?.is_empty()),
         };
         if self.artifacts && is_local(&experiment.artifact_location) {
             // Its files come here, and so do those of later runs.
@@ -305,8 +308,8 @@ impl Importing<'_> {
         }
         let refused = |count: u64, why: String| (Kind::Experiment, count, why);
         let adopted = match self.dry_run {
-            true => workspace.look_at_adoption(&experiment, may_place_default),
-            false => workspace.adopt(&experiment, may_place_default),
+            true => workspace.preview_experiment(&experiment, relocate_default),
+            false => workspace.adopt_experiment(&experiment, relocate_default),
         };
         let done = match adopted {
             Ok(done) => done,

@@ -1,4 +1,4 @@
-//! `stepwell spool`: what remote runs have left to send, and sending it.
+//! `stepwell spool`: lists what remote runs still have to send, and sends it.
 
 use std::path::PathBuf;
 

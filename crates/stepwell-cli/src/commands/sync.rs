@@ -1,4 +1,4 @@
-//! `stepwell sync SRC DST`: runs, models and artifacts that another workspace has and this one has not.
+//! `stepwell sync SRC DST`: copies what another workspace or a server has and this one lacks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -121,7 +121,8 @@ fn check_apart(source: &Path, target: &Path) -> Outcome<()> {
         if inner.starts_with(outer) {
             let (outer, inner) = names;
             return Err(Failure::Usage(format!(
-                "{inner} is within {outer}; a workspace is kept outside of others, which hold nothing but their own files"
+                "{inner} is within {outer}; a workspace is kept outside of others, which hold nothing but their own \
+                 files"
             )));
         }
     }

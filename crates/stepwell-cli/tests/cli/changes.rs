@@ -64,7 +64,8 @@ fn store(place: &Place, experiment: &str, run: &str, stage: &str, tag: &str, ver
     );
     place.file("m/4/meta.yaml", experiment);
     let meta = format!(
-        "artifact_uri: ''\nexperiment_id: '4'\nlifecycle_stage: {stage}\nrun_id: {RUN}\nrun_name: {run}\nstart_time: 5\nstatus: 3\n"
+        "artifact_uri: ''\nexperiment_id: '4'\nlifecycle_stage: {stage}\nrun_id: {RUN}\nrun_name: {run}\nstart_time: \
+         5\nstatus: 3\n"
     );
     place.file(&format!("m/4/{RUN}/meta.yaml"), meta);
     place.file(&format!("m/4/{RUN}/metrics/loss"), "1 0.5 0\n");
@@ -76,7 +77,8 @@ fn store(place: &Place, experiment: &str, run: &str, stage: &str, tag: &str, ver
     place.file("m/models/net/aliases/best", version);
     for number in [1, 2] {
         let meta = format!(
-            "name: net\nversion: {number}\ncreation_timestamp: 1600000000000\ncurrent_stage: None\nrun_id: {RUN}\nsource: s3://b\nstatus: READY\n"
+            "name: net\nversion: {number}\ncreation_timestamp: 1600000000000\ncurrent_stage: None\nrun_id: \
+             {RUN}\nsource: s3://b\nstatus: READY\n"
         );
         place.file(&format!("m/models/net/version-{number}/meta.yaml"), meta);
     }
@@ -149,7 +151,8 @@ fn a_dry_run_compares_models_and_experiments() {
 /// The run of the store, active again under a third name.
 fn store_run_again(place: &Place) {
     let meta = format!(
-        "artifact_uri: ''\nexperiment_id: '4'\nlifecycle_stage: active\nrun_id: {RUN}\nrun_name: third\nstart_time: 5\nstatus: 3\n"
+        "artifact_uri: ''\nexperiment_id: '4'\nlifecycle_stage: active\nrun_id: {RUN}\nrun_name: third\nstart_time: \
+         5\nstatus: 3\n"
     );
     place.file(&format!("m/4/{RUN}/meta.yaml"), meta);
 }

@@ -72,7 +72,7 @@ fn a_damaged_page_keeps_no_other_run_from_being_deleted_for_good() {
         let told = json_of(&ended);
         assert_eq!(ended.status, 1, "{ended:?}");
         assert_eq!(told["runs"], if round == 0 { json!([gone]) } else { json!([]) }, "{told}");
-        assert!(told["left"][0]["why"].as_str().unwrap().contains("still has what was deleted"), "{told}");
+        assert!(told["skipped"][0]["why"].as_str().unwrap().contains("still has what was deleted"), "{told}");
     }
     assert_eq!(place.json(&["runs", "--all"]).as_array().unwrap().len(), 2);
     assert_eq!(json_of(&damaged)["damage"].as_array().unwrap().len(), 1);
@@ -239,7 +239,7 @@ fn compact_tells_packs_that_nothing_names() {
         std::fs::File::options().write(true).open(file.unwrap().path()).unwrap().set_modified(old).unwrap();
     }
     let compacted = place.call(&["compact", "--json"]);
-    let kept = json_of(&compacted)["kept"].clone();
+    let kept = json_of(&compacted)["unlisted"].clone();
     assert_eq!((compacted.status, kept.as_array().unwrap().len()), (1, 2), "{compacted:?}");
     let named = |file: &Value| file["file"].as_str().unwrap() == pack.to_str().unwrap();
     assert!(kept.as_array().unwrap().iter().any(named), "{kept}");

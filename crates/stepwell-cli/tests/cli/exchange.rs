@@ -61,7 +61,11 @@ fn experiments_are_made_and_long_words_cut() {
     );
     place.file(
         &format!("{root}/meta.yaml"),
-        format!("artifact_uri: x\nend_time: 2000\nentry_point_name: ''\nexperiment_id: '42'\nlifecycle_stage: active\nrun_id: {run}\nrun_name: first\nsource_name: ''\nsource_type: 4\nstart_time: 1000\nstatus: 3\ntags: []\nuser_id: me\n"),
+        format!(
+            "artifact_uri: x\nend_time: 2000\nentry_point_name: ''\nexperiment_id: '42'\nlifecycle_stage: \
+                 active\nrun_id: {run}\nrun_name: first\nsource_name: ''\nsource_type: 4\nstart_time: 1000\nstatus: \
+                 3\ntags: []\nuser_id: me\n"
+        ),
     );
     place.file(&format!("{root}/metrics/loss"), "1500 0.25 7\n");
     place.file(&format!("{root}/params/long"), "x".repeat(7000));

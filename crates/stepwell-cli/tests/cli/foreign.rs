@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use stepwell::Workspace;
-use stepwell::registry::Store;
+use stepwell::registry::ModelRegistry;
 use stepwell::tracking::{ExperimentSearch, Tracking, TrackingOptions, View};
 
 use crate::place::{Place, text};
@@ -16,7 +16,10 @@ fn store(place: &Place) -> std::path::PathBuf {
         let number = id.rsplit('/').next().unwrap();
         place.file(
             &format!("mlruns/{id}/meta.yaml"),
-            format!("artifact_location: {location}\ncreation_time: 1600000000000\nlast_update_time: 1600000001000\nexperiment_id: '{number}'\nlifecycle_stage: {stage}\nname: {name}\n"),
+            format!(
+                "artifact_location: {location}\ncreation_time: 1600000000000\nlast_update_time: \
+                     1600000001000\nexperiment_id: '{number}'\nlifecycle_stage: {stage}\nname: {name}\n"
+            ),
         );
     };
     exp("0", "Default", "s3://b/0", "active");
@@ -27,7 +30,10 @@ fn store(place: &Place) -> std::path::PathBuf {
         let folder = format!("mlruns/{experiment}/{id}");
         place.file(
             &format!("{folder}/meta.yaml"),
-            format!("artifact_uri: {uri}\nend_time: 1600000009000\nexperiment_id: '{experiment}'\nlifecycle_stage: active\nrun_id: {id}\nrun_name: r\nstart_time: 1600000000000\nstatus: 3\nuser_id: u\n"),
+            format!(
+                "artifact_uri: {uri}\nend_time: 1600000009000\nexperiment_id: '{experiment}'\nlifecycle_stage: \
+                     active\nrun_id: {id}\nrun_name: r\nstart_time: 1600000000000\nstatus: 3\nuser_id: u\n"
+            ),
         );
         place.file(&format!("{folder}/metrics/loss"), "1600000000000 0.5 0\n");
     };
@@ -43,7 +49,10 @@ fn store(place: &Place) -> std::path::PathBuf {
     place.file("mlruns/models/net/aliases/best", "1");
     place.file(
         "mlruns/models/net/version-1/meta.yaml",
-        format!("name: net\nversion: 1\ncreation_timestamp: 1600000000000\ncurrent_stage: None\nrun_id: {RUN}\nsource: s3://other/{RUN}/artifacts/sub\nstatus: READY\n"),
+        format!(
+            "name: net\nversion: 1\ncreation_timestamp: 1600000000000\ncurrent_stage: None\nrun_id: {RUN}\nsource: \
+                 s3://other/{RUN}/artifacts/sub\nstatus: READY\n"
+        ),
     );
     root
 }
@@ -92,14 +101,19 @@ fn an_mlflow_store_is_there_as_it_was_and_follows_its_source() {
     assert_eq!(again["added"], json!({"runs": 0, "series": 0, "points": 0}));
 
     place.file("mlruns/11/tags/team", "audio");
-    place.file("mlruns/models/net/version-2/meta.yaml", "name: net\nversion: 2\ncreation_timestamp: 1600000005000\ncurrent_stage: Production\nsource: s3://y\nstatus: READY\n");
+    place.file(
+        "mlruns/models/net/version-2/meta.yaml",
+        "name: net\nversion: 2\ncreation_timestamp: \
+                                                         1600000005000\ncurrent_stage: Production\nsource: \
+                                                         s3://y\nstatus: READY\n",
+    );
     place.file("mlruns/models/net/aliases/best", "2");
     let third = place.json(&["import", text(&root)]);
     assert_eq!(third["added"]["model versions"], json!(1));
     let facade = tracking(&place);
     assert_eq!(facade.get_experiment("11").unwrap().tags["team"], "audio");
     let workspace = Workspace::open(place.path("w")).unwrap();
-    let net = Store::new(&workspace).model("net").unwrap();
+    let net = ModelRegistry::new(&workspace).model("net").unwrap();
     assert_eq!((net.aliases["best"], net.creation_timestamp), (2, then));
 }
 
@@ -116,7 +130,7 @@ fn artifacts_are_copied_on_request_and_found_where_the_server_looks() {
     let uri = format!("mlflow-artifacts:/11/{RUN}/artifacts");
     assert_eq!(tracking(&place).get_run(RUN).unwrap().info.artifact_uri, uri);
     let workspace = Workspace::open(place.path("w")).unwrap();
-    let version = Store::new(&workspace).version("net", 1).unwrap();
+    let version = ModelRegistry::new(&workspace).version("net", 1).unwrap();
     assert_eq!(version.storage_location, format!("{uri}/sub"), "a version follows the files of its run");
     assert_eq!(version.source, format!("s3://other/{RUN}/artifacts/sub"));
     let again = place.json(&["import", text(&root), "--artifacts"]);
@@ -154,7 +168,7 @@ fn what_was_deleted_here_stays_deleted_is_counted_and_comes_back_when_it_is_aske
     let root = store(&place);
     place.ok(&["import", text(&root)]);
     let registry = || Workspace::open(place.path("w")).unwrap();
-    Store::new(&registry()).delete_model("net").unwrap();
+    ModelRegistry::new(&registry()).delete_model("net").unwrap();
     place.ok(&["delete", RUN]);
     place.ok(&["experiments", "delete", "local"]);
     for _ in 0..2 {
@@ -168,13 +182,13 @@ fn what_was_deleted_here_stays_deleted_is_counted_and_comes_back_when_it_is_aske
         for way in ["--replace brings it back", "stepwell restore RUN", "stepwell experiments restore 12"] {
             assert!(reasons.contains(way), "{way}: {reasons}");
         }
-        assert!(Store::new(&registry()).model("net").is_err());
+        assert!(ModelRegistry::new(&registry()).model("net").is_err());
         assert_eq!(place.json(&["runs"]), json!([]));
     }
     // The experiment stays deleted, and with it the run that it has.
     let back = place.json_with(1, &["import", text(&root), "--replace"]);
     assert_eq!((&back["added"]["models"], &back["added"]["model versions"]), (&json!(1), &json!(1)), "{back}");
-    assert_eq!(Store::new(&registry()).model("net").unwrap().aliases["best"], 1);
+    assert_eq!(ModelRegistry::new(&registry()).model("net").unwrap().aliases["best"], 1);
     assert_eq!(place.json_with(1, &["import", text(&root)])["left_out"].get("models"), None, "it is known again");
 }
 
@@ -185,7 +199,8 @@ fn an_experiments_number_that_is_taken_is_told() {
     place.ok(&["import", text(&root)]);
     place.file(
         "other/11/meta.yaml",
-        "artifact_location: s3://c/11\ncreation_time: 1500000000000\nexperiment_id: '11'\nlifecycle_stage: active\nname: speech\n",
+        "artifact_location: s3://c/11\ncreation_time: 1500000000000\nexperiment_id: '11'\nlifecycle_stage: \
+         active\nname: speech\n",
     );
     let other = place.path("other");
     let done = place.json(&["import", text(&other)]);

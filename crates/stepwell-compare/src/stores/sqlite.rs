@@ -112,7 +112,8 @@ impl Store for Sqlite {
             return Ok(self.connection.prepare_cached(sql)?.query_map([], row)?.collect::<rusqlite::Result<_>>()?);
         }
         let mut select = self.connection.prepare_cached(
-            "SELECT run, key, step, timestamp, value FROM points WHERE run = ?1 AND key = ?2 ORDER BY step DESC LIMIT 1",
+            "SELECT run, key, step, timestamp, value FROM points WHERE run = ?1 AND key = ?2 ORDER BY step DESC LIMIT \
+             1",
         )?;
         Ok(all_series(work).map(|series| select.query_row(series, row)).collect::<rusqlite::Result<_>>()?)
     }

@@ -8,7 +8,7 @@ use stepwell::internals::segment::pack::PackWriter;
 use stepwell::maintenance::CompactOptions;
 use stepwell::query::Query;
 use stepwell::testing::{Disk, Storage};
-use stepwell::{Columns, ExperimentId, Metric, NewRun, Point, RunId, Workspace};
+use stepwell::{Columns, ExperimentId, MetricHandle, NewRun, Point, RunId, Workspace};
 
 use crate::contender::{Result, Store};
 use crate::meter::{Cost, cost};
@@ -79,7 +79,7 @@ impl Store for Stepwell {
             let mut writer = self.workspace.create_run(ExperimentId::DEFAULT, new)?;
             let metrics = (0..work.keys())
                 .map(|key| writer.metric(&work.key_name(key)))
-                .collect::<stepwell::Result<Vec<Metric>>>()?;
+                .collect::<stepwell::Result<Vec<MetricHandle>>>()?;
             writers.push((writer, metrics));
         }
         work.each(|point| {
@@ -97,7 +97,7 @@ impl Store for Stepwell {
 
     fn settle(&mut self, work: &Work) -> Result<()> {
         let done = self.workspace.maintenance().compact(CompactOptions::default())?;
-        if done.busy || done.points != work.points() || !done.left.is_empty() {
+        if done.busy || done.points != work.points() || !done.skipped.is_empty() {
             return Err(format!("compaction did not take all in: {done:?}").into());
         }
         Ok(())

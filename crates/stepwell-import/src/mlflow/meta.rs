@@ -175,7 +175,8 @@ mod tests {
 
     #[test]
     fn scalars_of_the_top_level_are_read() {
-        let text = "artifact_uri: file:///C:/x y\nend_time: null\nentry_point_name: ''\nexperiment_id: '772'\nnested:\n  name: inner\n\
+        let text = "artifact_uri: file:///C:/x y\nend_time: null\nentry_point_name: ''\nexperiment_id: \
+                    '772'\nnested:\n  name: inner\n\
                     name: outer\nrun_name: \"a: \\\"b\\\"\"\nstart_time: 1719086897873\nstatus: 3\ntags: []\nlist: [a, {b: c}]\nuser_id: dell\n";
         let meta = parse(text).unwrap();
         assert_eq!(meta.get("experiment_id"), Some("772"));

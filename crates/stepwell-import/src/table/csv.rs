@@ -101,8 +101,8 @@ fn header(
             return Ok(Ok(names));
         }
         let why = format!(
-            "the first row is {} numbers, not names; not imported. --columns NAME,... names the columns of files without \
-             a header row, --no-header numbers them, --step-column says which has the steps",
+            "the first row is {} numbers, not names; not imported. --columns NAME,... names the columns of files \
+             without a header row, --no-header numbers them, --step-column says which has the steps",
             first.len()
         );
         return Ok(Err(why));

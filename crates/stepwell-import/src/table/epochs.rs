@@ -6,8 +6,8 @@
 //! growing log do not change.
 
 /// What is told where steps are not those of the rows.
-pub(crate) const NOTE: &str = "its iterations count anew in each epoch: steps go on from the last one of the epoch before; --step-column \
-                               iter takes them as they are";
+pub(crate) const NOTE: &str = "its iterations count anew in each epoch: steps go on from the last one of the epoch \
+                               before; --step-column iter takes them as they are";
 
 /// Where a training stands.
 #[derive(Debug, Default)]

@@ -1,7 +1,7 @@
 //! What a server refuses, and that nothing of it is taken.
 
 use stepwell::internals::log::record::{Attribute, Record};
-use stepwell::replication::{Author, Bundling, MEDIA_TYPE, Parcel};
+use stepwell::replication::{Author, BundleBuilder, MEDIA_TYPE, Parcel};
 use stepwell::{Columns, ExperimentId, Point, RunId, Workspace, WriterId};
 use stepwell_remote::{Response, Server, ServerOptions};
 
@@ -15,9 +15,9 @@ fn parcel(run: &str, experiment: &str, records: Vec<Record>, points: i64) -> Par
 }
 
 fn bundle(parcel: &Parcel) -> Vec<u8> {
-    let mut bundling = Bundling::default();
-    assert!(bundling.add(parcel).unwrap());
-    bundling.close().unwrap()
+    let mut builder = BundleBuilder::default();
+    assert!(builder.add(parcel).unwrap());
+    builder.close().unwrap()
 }
 
 fn post(server: &Server, bytes: &[u8]) -> Response {

@@ -85,7 +85,8 @@ fn connection(mut client: TcpStream, upstream: u16, net: &Arc<(AtomicU64, Atomic
             let _ = client.read(&mut bytes);
             let body = br#"{"error_code":"RESOURCE_EXHAUSTED","message":"The disk is full."}"#;
             let head = format!(
-                "HTTP/1.1 507 Full\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                "HTTP/1.1 507 Full\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: \
+                 close\r\n\r\n",
                 body.len()
             );
             let _ = client.write_all(head.as_bytes()).and_then(|()| client.write_all(body));

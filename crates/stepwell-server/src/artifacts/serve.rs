@@ -35,8 +35,8 @@ const UI_UPLOAD_BYTES_MAX: u64 = 10 << 20;
 const SANDBOX: &str = "sandbox allow-scripts";
 /// The header that says what of a file is blocked.
 const NOTE: HeaderName = HeaderName::from_static("x-stepwell-note");
-const BLOCKED: &str = "This file is to be saved, not shown: its scripts would run with the rights of this server's own pages. \
-                       `stepwell serve --trust-artifacts` shows it in a sandbox.";
+const BLOCKED: &str = "This file is to be saved, not shown: its scripts would run with the rights of this server's own \
+                       pages. `stepwell serve --trust-artifacts` shows it in a sandbox.";
 
 const BLOCKED_ALWAYS: &str =
     "This file is to be saved, not shown: pages do not get it as a script or style, also with --trust-artifacts.";

@@ -203,7 +203,8 @@ impl Tokens {
         let meta = file.metadata()?;
         if meta.permissions().mode() & 0o077 != 0 {
             return Err(io::Error::other(format!(
-                "{} may be read by others than its owner; run `chmod 600` on it, and revoke its tokens if anybody could",
+                "{} may be read by others than its owner; run `chmod 600` on it, and revoke its tokens if anybody \
+                 could",
                 path.display()
             )));
         }

@@ -46,12 +46,12 @@ struct Changed {
 
 /// A result of the follower.
 #[derive(Clone, Debug, Default, Serialize)]
-struct News {
+struct Update {
     runs: Vec<Changed>,
     experiments: Vec<String>,
 }
 
-impl News {
+impl Update {
     fn of(changes: Changes) -> Self {
         let of_run = |run: stepwell::RunChange| {
             let mut keys: Vec<String> = run.points.iter().map(|new| new.key.clone()).chain(run.removed).collect();
@@ -85,7 +85,7 @@ impl News {
 /// The follower of all who listen; it runs as long as there is one.
 #[derive(Debug, Default)]
 pub(crate) struct Feed {
-    sender: Mutex<Option<Sender<Arc<News>>>>,
+    sender: Mutex<Option<Sender<Arc<Update>>>>,
     stopped: Arc<AtomicBool>,
 }
 
@@ -94,7 +94,7 @@ impl Feed {
     ///
     /// # Errors
     /// When the workspace cannot be followed or no thread can be started.
-    fn listen(&self, workspace: &Workspace) -> io::Result<Receiver<Arc<News>>> {
+    fn listen(&self, workspace: &Workspace) -> io::Result<Receiver<Arc<Update>>> {
         let mut own = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = own.as_ref().filter(|sender| sender.receiver_count() > 0) {
             return Ok(sender.subscribe());
@@ -107,10 +107,10 @@ impl Feed {
                 match follower.next(WAIT) {
                     Ok(None) => {}
                     Ok(Some(changes)) => {
-                        let news = News::of(changes);
-                        if !(news.runs.is_empty() && news.experiments.is_empty()) {
+                        let update = Update::of(changes);
+                        if !(update.runs.is_empty() && update.experiments.is_empty()) {
                             // Fails when the last listener went, which ends the loop.
-                            let _ = out.send(Arc::new(news));
+                            let _ = out.send(Arc::new(update));
                         }
                         std::thread::sleep(PAUSE);
                     }
@@ -173,12 +173,12 @@ pub(crate) fn follow(request: Streamed) -> Streaming {
 async fn send(
     app: Arc<App>,
     who: Principal,
-    mut receiver: Receiver<Arc<News>>,
+    mut receiver: Receiver<Arc<Update>>,
     mut to: tokio::io::DuplexStream,
 ) -> io::Result<()> {
     to.write_all(b"retry: 2000\nevent: hello\ndata: {}\n\n").await?;
     loop {
-        let news = match tokio::time::timeout(ALIVE, receiver.recv()).await {
+        let update = match tokio::time::timeout(ALIVE, receiver.recv()).await {
             Err(_) => {
                 to.write_all(b": alive\n\n").await?;
                 continue;
@@ -188,15 +188,15 @@ async fn send(
                 to.write_all(b"event: reset\ndata: {}\n\n").await?;
                 continue;
             }
-            Ok(Ok(news)) => news,
+            Ok(Ok(update)) => update,
         };
         let (own, may) = (Arc::clone(&app), who.clone());
-        let within = move || if may.scope().is_some() { news.within(&own, &may) } else { (*news).clone() };
-        let news = tokio::task::spawn_blocking(within).await.map_err(io::Error::other)?;
-        if news.runs.is_empty() && news.experiments.is_empty() {
+        let within = move || if may.scope().is_some() { update.within(&own, &may) } else { (*update).clone() };
+        let update = tokio::task::spawn_blocking(within).await.map_err(io::Error::other)?;
+        if update.runs.is_empty() && update.experiments.is_empty() {
             continue;
         }
-        let json = serde_json::to_string(&news).map_err(io::Error::other)?;
-        to.write_all(format!("event: news\ndata: {json}\n\n").as_bytes()).await?;
+        let json = serde_json::to_string(&update).map_err(io::Error::other)?;
+        to.write_all(format!("event: update\ndata: {json}\n\n").as_bytes()).await?;
     }
 }

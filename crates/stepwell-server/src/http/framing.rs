@@ -209,7 +209,8 @@ mod tests {
         let of_length = |body: &str| format!("POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         let in_chunks = |body: &str| {
             format!(
-                "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{:x};a=b\r\n{body}\r\n1 \r\nx\r\n0\r\nT: 1\r\n\r\n",
+                "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{:x};a=b\r\n{body}\r\n1 \r\nx\r\n0\r\nT: \
+                 1\r\n\r\n",
                 body.len()
             )
         };

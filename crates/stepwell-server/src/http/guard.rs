@@ -189,7 +189,8 @@ pub(crate) fn check(hosts: &Hosts, method: &Method, uri: &Uri, headers: &HeaderM
         return Err(Fault::new(
             Code::PermissionDenied,
             format!(
-                "This server is not asked under the name {host:?}; start it with --allowed-host NAME[:PORT] to allow it."
+                "This server is not asked under the name {host:?}; start it with --allowed-host NAME[:PORT] to allow \
+                 it."
             ),
         )
         .with_status(421));

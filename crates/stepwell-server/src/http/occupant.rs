@@ -43,7 +43,8 @@ mod tests {
 
     #[test]
     fn lines_of_the_kernels_table_are_read() {
-        let line = "   1: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 31337 1 0000 100";
+        let line = "   1: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 31337 1 \
+                    0000 100";
         assert_eq!(inode_of(line, 8080).as_deref(), Some("31337"));
         assert_eq!(inode_of(line, 8081), None);
         assert_eq!(inode_of(&line.replace(" 0A ", " 01 "), 8080), None);

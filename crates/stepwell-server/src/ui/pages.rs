@@ -31,8 +31,8 @@ const TRUSTING_POLICY: &str = "default-src 'self'; script-src 'self' 'unsafe-eva
      connect-src 'self' blob: data:; frame-src 'self' blob: data:; object-src 'none'; base-uri 'self'; \
      form-action 'self'; frame-ancestors 'self'";
 /// What the plain page may: its own script and style.
-const PLAIN_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
-     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const PLAIN_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src \
+     data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The plain page, its script and its style.
 const PLAIN: [(&str, &str, &str); 3] = [

@@ -230,7 +230,8 @@ fn a_scope_holds_for_models_and_operations_too() {
         "{ mlflowGetExperiment(input: { experimentId: \"0\" }) { experiment { name } } }".to_owned(),
         format!("{{ mlflowListArtifacts(input: {{ runId: \"{other_run}\" }}) {{ rootUri }} }}"),
         format!(
-            "{{ mlflowGetMetricHistoryBulkInterval(input: {{ runIds: [\"{other_run}\"], metricKey: \"a\" }}) {{ metrics {{ value }} }} }}"
+            "{{ mlflowGetMetricHistoryBulkInterval(input: {{ runIds: [\"{other_run}\"], metricKey: \"a\" }}) {{ \
+             metrics {{ value }} }} }}"
         ),
     ] {
         let answer = ask(&mine, query.clone(), nothing.clone());
@@ -350,7 +351,7 @@ fn who_did_it_is_the_name_of_the_token() {
     let workspace = stepwell::Workspace::open(server.dir.path().join("workspace")).unwrap();
     let id = stepwell::RunId::new(run).unwrap();
     assert_eq!(workspace.run(&id).unwrap().state().deletion_by(), "test");
-    let store = stepwell::registry::Store::new(&workspace);
+    let store = stepwell::registry::ModelRegistry::new(&workspace);
     assert_eq!(store.version("m", 1).unwrap().stage_by, "test");
     assert_ne!(workspace.actor(), "test", "a handle of its own acts for the user who runs the process");
 }

@@ -131,7 +131,8 @@ fn heads_that_are_no_http_are_refused_and_others_are_served_meanwhile() {
         "GET /health HTTP/1.1\r\n\r\n".to_owned() + "garbage",
         format!("GET /version HTTP/1.1\r\n{host}\r\n{host}\r\n\r\n"),
         format!(
-            "POST /api/2.0/mlflow/runs/search HTTP/1.1\r\n{host}\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+            "POST /api/2.0/mlflow/runs/search HTTP/1.1\r\n{host}\r\nContent-Length: 5\r\nTransfer-Encoding: \
+             chunked\r\n\r\n0\r\n\r\n"
         ),
         format!("GET /version HTTP/1.1\r\n{host}\r\nX: {}\r\n\r\n", "a".repeat(200_000)),
         format!("GET /version HTTP/1.1\r\n{host}\r\n{}\r\n", "X: 1\r\n".repeat(200)),

@@ -86,7 +86,8 @@ fn a_number_that_does_not_parse_is_refused_on_every_route() {
         "",
         "max_results",
     );
-    let asked = json!({ "query": "{ mlflowSearchRuns(input: { experimentIds: [\"0\"], maxResults: \"abc\" }) { runs { info { runId } } } }" });
+    let asked = json!({ "query": "{ mlflowSearchRuns(input: { experimentIds: [\"0\"], maxResults: \"abc\" }) { runs { \
+                                  info { runId } } } }" });
     let told = server.send(Method::POST, "/graphql", &[("content-type", "application/json")], asked.to_string()).json();
     assert!(told["errors"][0].as_str().unwrap().contains("max_results"), "{told}");
     // Nothing of it was stored.
@@ -254,11 +255,11 @@ fn graphql_tells_its_own_schema() {
          types { ...FullType } directives { name description locations args { ...InputValue } } } } \
          fragment FullType on __Type { kind name description fields(includeDeprecated: true) { name description \
          args { ...InputValue } type { ...TypeRef } isDeprecated deprecationReason } inputFields { ...InputValue } \
-         interfaces { ...TypeRef } enumValues(includeDeprecated: true) { name description isDeprecated deprecationReason } \
-         possibleTypes { ...TypeRef } } \
+         interfaces { ...TypeRef } enumValues(includeDeprecated: true) { name description isDeprecated \
+         deprecationReason } possibleTypes { ...TypeRef } } \
          fragment InputValue on __InputValue { name description type { ...TypeRef } defaultValue } \
-         fragment TypeRef on __Type { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name \
-         ofType { kind name ofType { kind name ofType { kind name } } } } } } } }",
+         fragment TypeRef on __Type { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind \
+         name ofType { kind name ofType { kind name ofType { kind name } } } } } } } }",
     );
     assert!(told["errors"].is_null(), "{}", told["errors"]);
     let schema = &told["data"]["__schema"];

@@ -4,12 +4,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use stepwell::tracking::SERVED_ARTIFACTS;
+
 use super::path::ArtifactPath;
 use super::store::ArtifactStore;
 use crate::fault::Fault;
-
-/// The scheme of what the artifact proxy serves.
-const PROXIED: &str = "mlflow-artifacts:";
 
 /// The trees that the server serves.
 #[derive(Debug)]
@@ -44,7 +43,7 @@ impl Roots {
     /// # Errors
     /// 400 when it is none of this server's.
     pub fn resolve(&self, location: &str) -> Result<(Arc<ArtifactStore>, ArtifactPath), Fault> {
-        if let Some(rest) = location.strip_prefix(PROXIED) {
+        if let Some(rest) = location.strip_prefix(SERVED_ARTIFACTS) {
             // `mlflow-artifacts:/a`, or with an empty host `mlflow-artifacts:///a`.
             let path =
                 rest.strip_prefix("///").or_else(|| rest.strip_prefix('/').filter(|path| !path.starts_with('/')));
@@ -58,8 +57,8 @@ impl Roots {
             return Ok((Arc::clone(store), base.join(&ArtifactPath::new(path)?)?));
         }
         Err(Fault::invalid(
-            "This server does not serve the place of these artifacts, which the artifact_uri of their run or model names; a \
-             client that reaches that place itself can read them.",
+            "This server does not serve the place of these artifacts, which the artifact_uri of their run or model \
+             names; a client that reaches that place itself can read them.",
         ))
     }
 }

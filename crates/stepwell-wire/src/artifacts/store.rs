@@ -74,7 +74,8 @@ impl ArtifactStore {
             (Err(errno), Ok(())) => return Err(named(errno.into())),
         };
         if let Err(errno) = &root {
-            tracing::warn!(folder = %place.display(), %errno, "the folder of artifacts can be neither read nor made here");
+            tracing::warn!(folder = %place.display(), %errno, "the folder of artifacts can be neither read nor made \
+                here");
         }
         let store = Self { root, place: place.to_owned() };
         let Ok(root) = &store.root else { return Ok(store) };

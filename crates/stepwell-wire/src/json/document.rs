@@ -130,9 +130,15 @@ pub(crate) fn object(body: &[u8]) -> Result<Map<String, Value>, Fault> {
 pub(crate) fn parse(json: &[u8]) -> Result<Value, Fault> {
     serde_json::from_slice(json).map_err(|error| match bare_number(json) {
         Some((word, at)) => Fault::invalid(format!(
-            "The request's body is not JSON: it holds the bare word {word} at byte {at}. JSON has no such number; write it as the \
-             string \"{}\".",
-            if word.starts_with('-') { "-Infinity" } else if word.eq_ignore_ascii_case("nan") { "NaN" } else { "Infinity" }
+            "The request's body is not JSON: it holds the bare word {word} at byte {at}. JSON has no such number; \
+             write it as the string \"{}\".",
+            if word.starts_with('-') {
+                "-Infinity"
+            } else if word.eq_ignore_ascii_case("nan") {
+                "NaN"
+            } else {
+                "Infinity"
+            }
         )),
         None => Fault::invalid(format!("The request's body is not JSON: {error}.")),
     })

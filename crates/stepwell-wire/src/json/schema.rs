@@ -89,8 +89,8 @@ pub(crate) fn read(from: &Map<String, Value>, message: &[Field]) -> Result<Field
                 part => path + "." + part,
             });
             Err(Fault::invalid(format!(
-                "Invalid value {} for parameter '{path}' supplied: it must be {}. See the API docs for more information about \
-                 request parameters.",
+                "Invalid value {} for parameter '{path}' supplied: it must be {}. See the API docs for more \
+                 information about request parameters.",
                 wrong.value,
                 if wrong.many { "a list".to_owned() } else { wanted(wrong.kind) }
             )))

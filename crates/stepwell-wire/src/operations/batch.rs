@@ -153,8 +153,8 @@ fn all_given(raw: &Map<String, Value>) -> Result<(), Fault> {
             let given = |field: &&&str| item.get(**field).is_some_and(|value| !value.is_null() && value != "");
             if let Some(field) = fields.iter().find(|field| !given(field)) {
                 return Err(Fault::invalid(format!(
-                    "Missing value for required parameter '{list}[{index}].{field}'. See the API docs for more information \
-                     about request parameters."
+                    "Missing value for required parameter '{list}[{index}].{field}'. See the API docs for more \
+                     information about request parameters."
                 )));
             }
         }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::json;
-use stepwell::tracking::{Experiment, ExperimentSearch, NewExperiment};
+use stepwell::tracking::{CreateExperiment, Experiment, ExperimentSearch};
 
 use super::shapes::{Each, ExperimentShape, PAIR, VIEW_TYPE_KIND, pairs, view};
 use crate::call::{Answer, Call, Outcome};
@@ -43,7 +43,7 @@ pub(crate) fn create(call: &Call<'_>) -> Outcome {
     let request = call.read(CREATE, checks)?;
     let location = request.opt_text("artifact_location").filter(|given| !given.is_empty());
     let location = location.map(|given| super::sources::location(call.api, given)).transpose()?;
-    let id = call.tracking().create_experiment(&NewExperiment {
+    let id = call.tracking().create_experiment(&CreateExperiment {
         name: request.text("name").to_owned(),
         artifact_location: location,
         tags: pairs(&request, "tags"),

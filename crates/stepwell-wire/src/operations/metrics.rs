@@ -94,8 +94,8 @@ pub(crate) fn history_bulk_interval(call: &Call<'_>) -> Outcome {
     let run_ids = request.texts("run_ids");
     if run_ids.len() > RUNS_MAX {
         return Err(Fault::invalid(format!(
-            "GetMetricHistoryBulkInterval request must specify at most {RUNS_MAX} run_ids. Received {} run_ids. See the API \
-             docs for more information about request parameters.",
+            "GetMetricHistoryBulkInterval request must specify at most {RUNS_MAX} run_ids. Received {} run_ids. See \
+             the API docs for more information about request parameters.",
             run_ids.len()
         )));
     }

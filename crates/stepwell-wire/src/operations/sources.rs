@@ -106,8 +106,8 @@ impl Claim<'_> {
         refused(
             told,
             &format!(
-                "To use a local path as a model version source, the {param} request parameter has to be specified and the \
-                 local path has to be contained within the artifact directory of the run specified by the {param}."
+                "To use a local path as a model version source, the {param} request parameter has to be specified and \
+                 the local path has to be contained within the artifact directory of the run specified by the {param}."
             ),
         )
     }
@@ -158,9 +158,9 @@ pub(super) fn check_pattern(api: &Api, source: &str) -> Result<(), Fault> {
     refused(source, "It does not match the pattern that the owner of this server chose for sources.")
 }
 
-const NOT_ABSOLUTE: &str = "If supplying a source as an http, https, local file path, ftp, objectstore, or mlflow-artifacts \
-                            uri, an absolute path must be provided without relative path references present. Please provide \
-                            an absolute path.";
+const NOT_ABSOLUTE: &str = "If supplying a source as an http, https, local file path, ftp, objectstore, or \
+                            mlflow-artifacts uri, an absolute path must be provided without relative path references \
+                            present. Please provide an absolute path.";
 
 fn refused<T>(source: &str, why: &str) -> Result<T, Fault> {
     Err(Fault::invalid(format!("Invalid model version source: '{source}'. {why}")))
@@ -179,8 +179,8 @@ fn names_host(scheme: &str, rest: &str) -> bool {
 
 fn foreign_host(name: &str, scheme: &str) -> Fault {
     Fault::invalid(format!(
-        "'{name}' cannot use the '{scheme}' scheme: the '{scheme}' scheme addresses a host other than the tracking server's \
-         configured artifact storage, so the server would connect to the host named in the URI."
+        "'{name}' cannot use the '{scheme}' scheme: the '{scheme}' scheme addresses a host other than the tracking \
+         server's configured artifact storage, so the server would connect to the host named in the URI."
     ))
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::json;
 use stepwell::query::Query;
-use stepwell::replication::{Bundle, Bundling, MEDIA_TYPE, Position, Taken};
+use stepwell::replication::{Bundle, BundleBuilder, MEDIA_TYPE, Position, Receipt};
 use stepwell::{RunId, WriterId};
 
 use crate::api::Api;
@@ -90,12 +90,14 @@ impl Api {
                 .and_then(|()| self.experiment_to_log(&parcel.experiment, &parcel.run))
                 .and_then(|experiment| self.receiver().take(parcel, experiment).map_err(of_store));
             kept.push(match taken {
-                Ok(Taken::Whole { points: there, refused }) => {
+                Ok(Receipt::Taken { points: there, refused }) => {
                     points += parcel.points();
                     let params_kept = refused.iter().map(ToString::to_string).collect();
                     Kept { outcome: "taken", points: Some(there), params_kept, ..none }
                 }
-                Ok(Taken::Elsewhere(position)) => Kept { outcome: "elsewhere", points: Some(position.points), ..none },
+                Ok(Receipt::OutOfPlace(position)) => {
+                    Kept { outcome: "elsewhere", points: Some(position.points), ..none }
+                }
                 // Only the run is to blame.
                 Err(refused) if refused.http_status() < 500 => {
                     let (error_code, message) = (Some(refused.code.name()), Some(refused.message));
@@ -173,27 +175,27 @@ pub(crate) fn fetch(call: &Call<'_>) -> Outcome {
     let have = have.collect::<Result<BTreeMap<_, _>, Fault>>()?;
     let mut shipment = call.tracking().workspace().ship(vec![run.clone()]).map_err(fault)?;
     if request.flag("metadata_only") {
-        shipment.without_points().map_err(fault)?;
+        shipment.metadata_only().map_err(fault)?;
     }
     if !have.is_empty() {
         shipment.begin_at(&run, have);
     }
-    let mut bundling = Bundling::default();
-    while shipment.find(Duration::ZERO).map_err(fault)? {
-        while let Some((run, writers)) = shipment.unknown() {
-            writers.into_iter().for_each(|writer| shipment.learn(&run, writer, Position::default()));
+    let mut builder = BundleBuilder::default();
+    while shipment.wait(Duration::ZERO).map_err(fault)? {
+        while let Some((run, writers)) = shipment.unknown_positions() {
+            writers.into_iter().for_each(|writer| shipment.set_position(&run, writer, Position::default()));
         }
         for parcel in shipment.parcels() {
-            if !bundling.add(&parcel).map_err(fault)? {
-                return bundle(bundling);
+            if !builder.add(&parcel).map_err(fault)? {
+                return bundle(builder);
             }
         }
     }
-    bundle(bundling)
+    bundle(builder)
 }
 
-fn bundle(bundling: Bundling) -> Outcome {
-    let body = if bundling.is_empty() { Vec::new() } else { bundling.close().map_err(fault)? };
+fn bundle(builder: BundleBuilder) -> Outcome {
+    let body = if builder.is_empty() { Vec::new() } else { builder.close().map_err(fault)? };
     Ok(Answer { status: 200, content_type: MEDIA_TYPE, body })
 }
 

@@ -35,9 +35,9 @@ struct Saved {
 }
 
 impl Follower {
-    /// The follower's position after the last result. [`Workspace::follow_from`](crate::Workspace::follow_from) continues there, in this process or
-    /// another. Its size grows by about 100 bytes per open run and 30 per metric and writer, and 17 bytes per log that
-    /// had ended when the follower began.
+    /// The follower's position after the last result. [`Workspace::follow_from`](crate::Workspace::follow_from)
+    /// continues there, in this process or another. Its size grows by about 100 bytes per open run and 30 per metric
+    /// and writer, and 17 bytes per log that had ended when the follower began.
     #[must_use]
     pub fn cursor(&self) -> Vec<u8> {
         let mut manifest = self.manifest.clone();

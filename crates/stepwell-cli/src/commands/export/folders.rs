@@ -168,7 +168,8 @@ fn run_meta(run: &RunSnapshot, deleted: bool, folder: &Path, start_ms: i64) -> S
     let id = quoted(run.id().as_str());
     format!(
         "artifact_uri: {}\nend_time: {}\nentry_point_name: ''\nexperiment_id: {}\nlifecycle_stage: {}\nrun_id: {id}\n\
-         run_name: {}\nrun_uuid: {id}\nsource_name: ''\nsource_type: 4\nsource_version: ''\nstart_time: {}\nstatus: {}\n\
+         run_name: {}\nrun_uuid: {id}\nsource_name: ''\nsource_type: 4\nsource_version: ''\nstart_time: {}\nstatus: \
+         {}\n\
          tags: []\nuser_id: {}\n",
         quoted(&folder.join("artifacts").to_string_lossy()),
         time(state.end_time_ms()),

@@ -1,5 +1,4 @@
-//! `stepwell run`: a command as a run: what it was, from which sources, in which environment, what it printed, how it
-//! ended.
+//! `stepwell run`: runs a command and records its arguments, sources, environment, output and exit status.
 
 mod ask;
 mod environment;
@@ -35,18 +34,22 @@ use crate::find;
 use crate::output::escape;
 
 const HELP: &str = "\
-The command finds the workspace in STEPWELL_DIR (the server in STEPWELL_REMOTE) and the run in STEPWELL_RUN_ID: the first `stepwell.open().run()` of each \
-of its processes joins this run. MLFLOW_TRACKING_URI, MLFLOW_REGISTRY_URI, MLFLOW_RUN_ID and MLFLOW_EXPERIMENT_ID say the \
-same to MLflow, whose first `mlflow.start_run()` joins it. A script that calls `mlflow.set_experiment(NAME)` needs \
---experiment NAME here.
+The command gets the workspace in STEPWELL_DIR (or the server in STEPWELL_REMOTE) and the run in STEPWELL_RUN_ID. In
+each of its processes, the first `stepwell.open().run()` joins this run. MLFLOW_TRACKING_URI, MLFLOW_REGISTRY_URI,
+MLFLOW_RUN_ID and MLFLOW_EXPERIMENT_ID do the same for the first `mlflow.start_run()`. If a script calls
+`mlflow.set_experiment(NAME)`, pass --experiment NAME here.
 
-Kept among the run's artifacts, in the folder `run`: command.json (the words, the folder, the commit, files that git does \
-not know, times, how it ended), environment.json (machine and Python), packages.txt, diff.patch, stdout.log and stderr.log, \
-which grow while it runs. Values of options and variables that are called token, password, api key and the like are \
-hidden; of the environment only a list of harmless variables is kept.
+These files are stored in the folder `run` of the run's artifacts:
+  command.json      arguments, folder, git commit, untracked files, times, exit status
+  environment.json  machine and Python
+  packages.txt      installed packages
+  diff.patch        uncommitted changes
+  stdout.log, stderr.log  output, written while the command runs
+Values of options and variables whose names contain token, password, api key and the like are hidden. Of the
+environment, only a list of harmless variables is stored.
 
-Signals go on to the command. Exit status: the command's own; where a signal ended it, the same signal ends this command. \
-126 the command cannot be run, 127 there is no such command.
+Signals are forwarded to the command. The exit status is the command's own. If a signal ended the command, the same
+signal ends this process. 126: the command cannot be executed. 127: it does not exist.
 
 Examples:
   stepwell run -- python train.py --lr 0.1
@@ -299,8 +302,8 @@ impl Begun {
         if !left.arrived {
             let why = left.error.map_or_else(String::new, |error| format!(": {error}"));
             tell(&format!(
-                "{} points and {} files have not arrived at {}{why}; `stepwell spool push` carries them, and so does the \
-                 next process that logs there",
+                "{} points and {} files have not arrived at {}{why}; `stepwell spool push` carries them, and so does \
+                 the next process that logs there",
                 left.points_left,
                 left.files_left,
                 spool.url()

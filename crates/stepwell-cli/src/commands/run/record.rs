@@ -57,7 +57,8 @@ impl Record {
         }
     }
 
-    /// Begins to ask the command's Python, if it has one, for its packages: beside the command, so that it need not wait.
+    /// Begins to ask the command's Python, if it has one, for its packages: beside the command, so that it need not
+    /// wait.
     pub(super) fn ask_python(&mut self, program: &Path) {
         let Some(interpreter) = environment::interpreter(program) else { return };
         self.asked = std::thread::Builder::new().spawn(move || Python::of(&interpreter)).ok();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use stepwell::items::{DATASET, MODEL_INPUT, MODEL_OUTPUT, dataset_context, split};
+use stepwell::items::{DATASET, MODEL_INPUT, MODEL_OUTPUT, dataset_tag, split};
 use stepwell::{RunState, Workspace};
 
 use crate::artifacts::{on_this_machine, uri_of_run};
@@ -128,7 +128,7 @@ fn datasets(run: &RunState) -> Vec<Dataset> {
     let items = run.items(DATASET).map(|(key, value)| {
         let fields = split(key);
         let field = |at: usize| fields.get(at).copied().unwrap_or_default().to_owned();
-        Dataset { name: field(0), digest: field(1), context: dataset_context(value).map(str::to_owned) }
+        Dataset { name: field(0), digest: field(1), context: dataset_tag(value, "context").map(str::to_owned) }
     });
     items.collect()
 }

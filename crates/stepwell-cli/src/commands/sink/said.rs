@@ -1,7 +1,7 @@
 //! What is told of a run, an experiment or a model that was taken, and of what it changed here.
 
 use stepwell::RunId;
-use stepwell::import::{Added, AdoptedExperiment, ChangedHere, OtherParam, Refusal};
+use stepwell::import::{AdoptedExperiment, ImportChanges, ParamConflict, RefusalReason, RunAdded};
 use stepwell::registry::AdoptedModel;
 use stepwell_import::{Counts, Kind, Taken};
 
@@ -11,13 +11,13 @@ use crate::output::plural;
 const KEYS_SHOWN: usize = 10;
 
 /// Why a source is not the run that it was offered as.
-pub(super) fn why(refusal: &Refusal) -> String {
+pub(super) fn why(refusal: &RefusalReason) -> String {
     match refusal {
-        Refusal::Changed(why) => format!("the source is not what was imported before: {why}"),
-        Refusal::Param(OtherParam { key, existing, given }) => {
+        RefusalReason::Changed(why) => format!("the source is not what was imported before: {why}"),
+        RefusalReason::Param(ParamConflict { key, existing, given }) => {
             format!("the source is not what was imported before: param {key:?} was {existing:?} and is {given:?}")
         }
-        Refusal::Deleted => "the run was deleted for good here".to_owned(),
+        RefusalReason::Deleted => "the run was deleted for good here".to_owned(),
     }
 }
 
@@ -27,17 +27,17 @@ pub(super) fn taken(
     mut done: Taken,
     what: Kind,
     counts: &Counts,
-    added: &Added,
+    added: &RunAdded,
     id: &RunId,
-    other: Option<&(RunId, Refusal)>,
+    other: Option<&(RunId, RefusalReason)>,
     dry_run: bool,
 ) -> Taken {
     done.taken.merge(counts);
-    done.added.add(what, u64::from(added.run));
+    done.added.add(what, u64::from(added.is_new));
     // A series counts once, however many parts of a run have some of it.
     done.added.add(Kind::Series, added.series.min(counts.get(Kind::Series)));
     done.added.add(Kind::Point, added.points);
-    for OtherParam { key, existing, given } in &added.other_params {
+    for ParamConflict { key, existing, given } in &added.param_conflicts {
         let why = format!("param {key:?} of run {id} is {given:?} in the source and stays {existing:?} here");
         done.left_out.push((Kind::Param, 1, why + ": params are write-once"));
     }
@@ -47,16 +47,17 @@ pub(super) fn taken(
         done.left_out.push((Kind::Series, added.deleted_series, why));
     }
     if added.stays_deleted {
-        let why = "deleted here, and stays so; `stepwell restore RUN` brings it back, `stepwell runs --deleted` lists such runs";
+        let why = "deleted here, and stays so; `stepwell restore RUN` brings it back, `stepwell runs --deleted` lists \
+                   such runs";
         done.left_out.push((what, 1, why.to_owned()));
     }
     tell_changed(&mut done, &added.changed, id, dry_run);
-    if added.behind > 0 {
-        let behind = plural(added.behind, "point", "points");
+    if added.absent_in_source > 0 {
+        let behind = plural(added.absent_in_source, "point", "points");
         let note = format!("run {id} has {behind} more from an earlier import, which the source lacks; they stay");
         done.notes.push(note);
     }
-    if let Some((other, refusal)) = other.filter(|_| added.run) {
+    if let Some((other, refusal)) = other.filter(|_| added.is_new) {
         let way = format!("`stepwell delete {other}` drops the old one, --replace would have put it in its place");
         let would = if dry_run { "would become " } else { "" };
         done.notes.push(format!("{would}a new run {id} beside run {other}: {}; {way}", why(refusal)));
@@ -66,7 +67,7 @@ pub(super) fn taken(
 }
 
 /// Reports what changed, or would change, in a run that existed.
-fn tell_changed(done: &mut Taken, changed: &ChangedHere, id: &RunId, dry_run: bool) {
+fn tell_changed(done: &mut Taken, changed: &ImportChanges, id: &RunId, dry_run: bool) {
     let (tags, params) = (changed.tags_removed.len() as u64, changed.params_removed.len() as u64);
     for (what, count) in [
         ("runs_renamed", u64::from(changed.name.is_some())),

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use stepwell::import::{Added, Offered, Refusal, RunImport};
+use stepwell::import::{AddOutcome, RefusalReason, RunAdded, RunImport};
 use stepwell::items::{IMPORTED_FROM, IMPORTED_PART};
 use stepwell::{Error, Experiment, RunId, Workspace};
 use stepwell_import::{Counts, ImportedRun, Kind, Taken};
@@ -63,16 +63,16 @@ fn refused(what: Kind, id: &RunId, why: &str) -> Taken {
 #[derive(Default)]
 struct Refusals {
     /// The first one.
-    any: Option<(RunId, Refusal)>,
+    any: Option<(RunId, RefusalReason)>,
     /// The first one that is the source's own.
-    own: Option<(RunId, Refusal)>,
+    own: Option<(RunId, RefusalReason)>,
     /// Whether one of them was deleted for good.
     is_gone: bool,
 }
 
 impl Refusals {
-    fn add(&mut self, id: RunId, refusal: Refusal, is_own: bool) {
-        self.is_gone |= refusal == Refusal::Deleted;
+    fn add(&mut self, id: RunId, refusal: RefusalReason, is_own: bool) {
+        self.is_gone |= refusal == RefusalReason::Deleted;
         if is_own {
             self.own.get_or_insert_with(|| (id.clone(), refusal.clone()));
         }
@@ -94,7 +94,7 @@ impl Refusals {
 /// The result of offering a run under all its ids.
 enum Offer {
     /// The run is stored under this id.
-    Taken(RunId, Added),
+    Taken(RunId, RunAdded),
     /// It cannot be stored, for a reason of its own.
     Failed(String),
     /// It continues no run, and comes back.
@@ -126,7 +126,7 @@ impl Importing<'_> {
             Offer::Taken(id, added) => {
                 let (counts, own) = (&source.counts, refusals.own.as_ref());
                 let mut done = taken(of_files, source.what, counts, &added, &id, own, self.dry_run);
-                if let Some((other, _)) = refusals.any.as_ref().filter(|_| own.is_none() && added.run) {
+                if let Some((other, _)) = refusals.any.as_ref().filter(|_| own.is_none() && added.is_new) {
                     let alike = "which has an equal path below what was named, and begins alike";
                     done.notes.push(format!("run {id} is not run {other} of another source, {alike}"));
                 }
@@ -220,7 +220,7 @@ impl Importing<'_> {
         for (id, was_given) in source.ids() {
             if id == source.first && source.overwritten.is_some() {
                 let why = "another log was at this place, which begins otherwise".to_owned();
-                refusals.add(id, Refusal::Changed(why), true);
+                refusals.add(id, RefusalReason::Changed(why), true);
                 continue;
             }
             if was_given || !refusals.allow_new(&self.changed, source.own_id) {
@@ -236,13 +236,13 @@ impl Importing<'_> {
             run.items.extend(item.clone());
             run.own_id = source.own_id && id == source.first;
             run.id = id.clone();
-            let refusal = match of_one_run(self.target()?.1.offer(run))? {
-                Ok(Offered::Taken(added)) => {
+            let refusal = match of_one_run(self.target()?.1.try_add(run))? {
+                Ok(AddOutcome::Added(added)) => {
                     self.origins.stored(&id, item, false);
                     self.parts.entry(id.clone()).or_default().extend(source.part.clone());
                     return Ok(Offer::Taken(id, added));
                 }
-                Ok(Offered::Refused(back, refusal)) => {
+                Ok(AddOutcome::Refused(back, refusal)) => {
                     run = *back;
                     run.items.truncate(items);
                     refusal
@@ -251,7 +251,7 @@ impl Importing<'_> {
             };
             let is_own = source.own_id
                 || was_given
-                || refusal == Refusal::Deleted
+                || refusal == RefusalReason::Deleted
                 || source.origin.is_none() && !self.origins.has_source(workspace, &id)?;
             refusals.add(id, refusal, is_own);
         }
@@ -272,7 +272,7 @@ impl Importing<'_> {
             return Ok(source.refused("it has no id that is free"));
         };
         if self.changed != Changed::Replace {
-            let why = if is_gone { why(&Refusal::Deleted) } else { why(&refusal) };
+            let why = if is_gone { why(&RefusalReason::Deleted) } else { why(&refusal) };
             let ways = "--replace puts it in the place of that run, --as-new imports it as another one";
             return Ok(source.refused(&format!("{why}; {ways}")));
         }

@@ -78,8 +78,8 @@ impl Sheet<'_> {
                 }
                 None if count > POINTS_MAX => {
                     return Err(Fault::invalid(format!(
-                        "'{key}' has {count} points, more than {POINTS_MAX}; add points=2000 for its envelope, with every \
-                         spike."
+                        "'{key}' has {count} points, more than {POINTS_MAX}; add points=2000 for its envelope, with \
+                         every spike."
                     )));
                 }
                 // A range may be short although the series is long, so that its points are counted as they are read.
