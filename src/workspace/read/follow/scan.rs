@@ -9,7 +9,7 @@ use crate::base::ids::{ExperimentId, RunKey, WriterId};
 use crate::error::{Entity, Error, Result};
 use crate::folder::paths::{self, LogName};
 use crate::journal::manifest::Manifest;
-use crate::log::follower::Follower as LogFollower;
+use crate::log::follower::LogFollower;
 use crate::run::log_metadata::LogMetadata;
 use crate::run::state::{Coverage, RunState};
 use crate::workspace::read::follow::look::{Known, metadata_hash};
