@@ -98,7 +98,7 @@ enum Tail<'a> {
 /// A position in a log and its tail. It stays valid until the machine stops: which unsynced bytes survived a crash is
 /// known only from the beginning.
 #[derive(Clone, Debug)]
-pub struct Follower {
+pub struct LogFollower {
     start: Arc<Start>,
     /// End of the first frame.
     first_end: u64,
@@ -118,7 +118,7 @@ pub struct Follower {
     tail: TailCursor,
 }
 
-impl Follower {
+impl LogFollower {
     /// The position after a log's first frame.
     ///
     /// # Errors

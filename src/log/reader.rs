@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::Result;
-use crate::log::follower::{Depth, Follower, Next, Step};
+use crate::log::follower::{Depth, LogFollower, Next, Step};
 use crate::log::record::{Batch, Record};
 use crate::log::walk::{Frame, Payload};
 use crate::storage::File;
@@ -15,7 +15,7 @@ const ALLOCATED: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Log {
     /// Where to follow on.
-    pub at: Follower,
+    pub at: LogFollower,
     /// All frames after the first, the slots behind them, and the damage.
     pub read: Step,
 }
@@ -24,7 +24,7 @@ pub struct Log {
 #[derive(Clone, Debug)]
 pub struct Prefix {
     /// Where these frames end.
-    pub at: Follower,
+    pub at: LogFollower,
     frames: Vec<Frame>,
 }
 
@@ -32,7 +32,7 @@ pub struct Prefix {
 /// again, unless `depth` asks for everything or the file has less.
 ///
 /// # Errors
-/// As [`Follower::begin`].
+/// As [`LogFollower::begin`].
 pub fn read_log(file: &dyn File, path: &Path, tail: &[u8], depth: Depth, known: Option<&Prefix>) -> Result<Log> {
     if let Some(known) = known.filter(|_| depth == Depth::Recent) {
         let mut at = known.at.clone();
@@ -42,7 +42,7 @@ pub fn read_log(file: &dyn File, path: &Path, tail: &[u8], depth: Depth, known: 
             return Ok(Log { at, read });
         }
     }
-    let mut at = Follower::begin(file, path)?;
+    let mut at = LogFollower::begin(file, path)?;
     let read = at.read(file, path, tail, depth)?;
     Ok(Log { at, read })
 }

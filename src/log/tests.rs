@@ -4,7 +4,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::follower::{Depth, Follower, Next, Step};
+use super::follower::{Depth, LogFollower, Next, Step};
 use super::frame::{self, Kind, Label};
 use super::reader::read_log;
 use super::record::{Batch, Record, Row, Start};
@@ -110,17 +110,17 @@ impl Files {
     }
 
     /// Follows from where `at` is.
-    fn follow(&self, at: &mut Follower) -> Step {
+    fn follow(&self, at: &mut LogFollower) -> Step {
         at.follow(&self.disk(), Path::new("/log"), Path::new("/tail")).unwrap().0
     }
 
     /// The position after its first frame.
-    fn begin(&self) -> Follower {
-        Follower::begin(&Bytes(self.log.clone()), Path::new("/log")).unwrap()
+    fn begin(&self) -> LogFollower {
+        LogFollower::begin(&Bytes(self.log.clone()), Path::new("/log")).unwrap()
     }
 
     /// Reads all of the log, with a tail as it was before.
-    fn read(&self, tail: &[u8]) -> (Follower, Step) {
+    fn read(&self, tail: &[u8]) -> (LogFollower, Step) {
         let file = Bytes(self.log.clone());
         let log = read_log(&file, Path::new("/log"), tail, Depth::Recent, None).unwrap();
         (log.at, log.read)
@@ -128,7 +128,7 @@ impl Files {
 }
 
 /// Where a follower is.
-fn place(at: &Follower) -> (u64, u64, u64, bool) {
+fn place(at: &LogFollower) -> (u64, u64, u64, bool) {
     (at.end(), at.points(), at.generation(), at.has_ended())
 }
 
@@ -270,7 +270,7 @@ proptest! {
         let mut files = Files::new();
         let (mut at, mut frames, mut points) = (files.begin(), 0, 0);
         let mut tails = vec![(files.tail.clone(), 0)];
-        let mut look = |files: &Files, at: &mut Follower| {
+        let mut look = |files: &Files, at: &mut LogFollower| {
             let step = files.follow(at);
             frames += step.frames.len();
             points = count(points, &step);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::base::ids::{ExperimentId, RunId, RunKey, WriterId};
 use crate::error::Error;
-use crate::log::follower::Follower;
+use crate::log::follower::LogFollower;
 use crate::log::record::{Record, Start};
 use crate::log::walk::BadSpan;
 use crate::run::state::{Coverage, RunState};
@@ -17,7 +17,7 @@ const WEIGHT: usize = 256;
 /// A log's metadata, and how far the log was followed. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct LogMetadata {
-    pub(super) at: Follower,
+    pub(super) at: LogFollower,
     runs: Arc<Runs>,
     /// Damaged ranges of the log; what they had is missing.
     pub(super) damage: Vec<BadSpan>,
@@ -47,7 +47,7 @@ struct Runs {
 impl LogMetadata {
     /// Nothing yet of the log at which a follower is.
     #[must_use]
-    pub(super) fn new(at: Follower) -> Self {
+    pub(super) fn new(at: LogFollower) -> Self {
         let runs = Runs {
             author: at.start().said_by(),
             runs: BTreeMap::new(),
@@ -82,7 +82,7 @@ impl LogMetadata {
 
     /// How far the log was followed.
     #[must_use]
-    pub fn at(&self) -> &Follower {
+    pub fn at(&self) -> &LogFollower {
         &self.at
     }
 

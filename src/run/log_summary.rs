@@ -4,7 +4,7 @@
 //! A summary starts from a full read of the log and then follows it by reading only what was appended. An unchanged log
 //! costs a read of its length and two slots; an ended log costs nothing. Invariants:
 //!
-//! 1. It contains the frames and slots that its [`Follower`](crate::log::follower) counted, each once and in order, and
+//! 1. It contains the frames and slots that its [`LogFollower`](crate::log::follower) counted, each once and in order, and
 //!    nothing else. So it equals a [`LogView`] read at that moment.
 //! 2. It holds no open file and no points. Its memory depends on series and metadata, not on the number of points.
 //! 3. Each run has a stamp that is unique within the process. Anything derived from a run stays valid while its stamps

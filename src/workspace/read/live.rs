@@ -33,7 +33,7 @@ pub(crate) enum Followed {
     /// Nothing: compaction removed it, or it has no frame yet.
     Gone,
     /// It is damaged or torn, so its points must be read in full: its metadata, or why it cannot be read.
-    Unclear(Result<LogMetadata>),
+    Unclear(Result<Box<LogMetadata>>),
 }
 
 /// Where a run is in logs: the log, its number there, and its stamp.
@@ -68,7 +68,7 @@ impl Live {
             Followed::Gone => {}
             Followed::Unclear(metadata) => match (name.run(), metadata) {
                 (Some(run), _) => _ = self.unclear.insert(run),
-                (None, Ok(metadata)) => self.unclear_edits.push(metadata),
+                (None, Ok(metadata)) => self.unclear_edits.push(*metadata),
                 (None, Err(error)) => self.unread_edits.push(error),
             },
         }
@@ -142,8 +142,8 @@ impl Shared {
                 }
                 Ok(Followed::Whole(summary))
             }
-            Ok(None) => Ok(Followed::Unclear(Ok(view.metadata().clone()))),
-            Err(error) => of_one_file(error).map(|_| Followed::Unclear(Ok(view.metadata().clone()))),
+            Ok(None) => Ok(Followed::Unclear(Ok(Box::new(view.metadata().clone())))),
+            Err(error) => of_one_file(error).map(|_| Followed::Unclear(Ok(Box::new(view.metadata().clone())))),
         }
     }
 
@@ -156,7 +156,7 @@ impl Shared {
         match self.follow_log(name)? {
             Followed::Whole(summary) => Ok(Some(summary.metadata().clone())),
             Followed::Gone => Ok(None),
-            Followed::Unclear(metadata) => metadata.map(Some),
+            Followed::Unclear(metadata) => metadata.map(|metadata| Some(*metadata)),
         }
     }
 

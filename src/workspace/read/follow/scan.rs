@@ -9,8 +9,7 @@ use crate::base::ids::{ExperimentId, RunKey, WriterId};
 use crate::error::{Entity, Error, Result};
 use crate::folder::paths::{self, LogName};
 use crate::journal::manifest::Manifest;
-use crate::log::follower::Follower as LogFollower;
-use crate::run::log_metadata::LogMetadata;
+use crate::log::follower::LogFollower;
 use crate::run::state::{Coverage, RunState};
 use crate::workspace::read::follow::look::{Known, metadata_hash};
 use crate::workspace::read::follow::{Changes, Follower};
@@ -117,7 +116,7 @@ impl Follower {
             Followed::Gone => None,
             Followed::Unclear(metadata) => {
                 let of_edits = metadata.ok().filter(|_| name.run().is_none());
-                let runs = of_edits.iter().flat_map(LogMetadata::keys).map(|(key, _)| key);
+                let runs = of_edits.iter().flat_map(|log| log.keys()).map(|(key, _)| key);
                 Some(Watched::Unclear(runs.filter(|&key| self.is_chosen(key)).collect()))
             }
         })
