@@ -19,5 +19,6 @@ mod position;
 pub(crate) mod records;
 pub(crate) mod rows;
 pub(crate) mod seen;
+mod texts;
 pub(crate) mod times;
 pub(crate) mod trainer;
