@@ -102,7 +102,7 @@ fn page() -> String {
     let mut defined: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for file in &files {
         let text = std::fs::read_to_string(file).unwrap();
-        let file = file.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");
+        let file = file.strip_prefix(root).unwrap().to_string_lossy().replace('\\', "/");
         let lines: Vec<&str> = text.lines().collect();
         let mut subject = String::new();
         for (at, line) in lines.iter().enumerate() {

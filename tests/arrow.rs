@@ -19,8 +19,11 @@ fn value(at: u64) -> f64 {
     }
 }
 
+/// The step of the point at a position.
+type Step = fn(u64) -> i64;
+
 fn points(count: u64, step: impl Fn(u64) -> i64) -> Vec<Point> {
-    let timestamp = |at: u64| (at % 3 != 0).then_some(1_700_000_000_000 + at as i64);
+    let timestamp = |at: u64| (!at.is_multiple_of(3)).then_some(1_700_000_000_000 + at as i64);
     (0..count).map(|at| Point { step: step(at), timestamp_ms: timestamp(at), value: value(at) }).collect()
 }
 
@@ -59,7 +62,7 @@ fn chunks_and_record_batches_are_the_history() {
     let workspace = Workspace::open_or_create(dir.path()).unwrap();
     let mut run = workspace.create_run(ExperimentId::DEFAULT, NewRun::default()).unwrap();
     let id = run.run_id().clone();
-    let forms: [(&str, u64, fn(u64) -> i64); 6] = [
+    let forms: [(&str, u64, Step); 6] = [
         ("rising", 40_000, |at| at as i64),
         ("back and forth", 20_000, |at| ((at * 7_919) % 20_011) as i64 - 10_000),
         ("one step", 9_000, |_| 7),
