@@ -1,7 +1,7 @@
 //! The model registry: registered models, their versions, stages, aliases and tags.
 //!
-//! [`Store`] reads and changes it. Its state, a [`Registry`], is a journal, so that names and numbers stay unique under
-//! any number of processes.
+//! [`ModelRegistry`] reads and changes it. Its state, a [`Registry`], is a journal, so that names and numbers
+//! stay unique under any number of processes.
 // `store` is the handle; `pull` brings in the models of another workspace as `merge` says, `adopt` those of other
 // registries.
 
