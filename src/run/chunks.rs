@@ -4,6 +4,8 @@
 //! 2. Parts without one are short. They are decoded at the beginning and sorted.
 //! 3. A window is the longest range of steps whose pages and rows have no more points than asked for. It is found by
 //!    doubling the width of the last one, then halving the last step. A window is read whole and given in chunks.
+//! 4. Where a single step already touches many pages, as in a series whose steps come in random order, each window would
+//!    decode those pages again. There a window may have several times the points that one step touches.
 
 use std::ops::RangeInclusive;
 
@@ -15,6 +17,8 @@ use crate::run::snapshot::{RunSnapshot, part_len, read_part};
 
 /// Points of a window for each part with a pyramid, at least: a window touches a page or two of each.
 const WINDOW_POINTS: usize = 4 << 10;
+/// How many times the points that its first step touches a window may have.
+const WINDOW_SHARE: usize = 4;
 
 /// A part of the series.
 #[derive(Debug)]
@@ -42,7 +46,7 @@ pub struct HistoryChunks<'a> {
 impl RunSnapshot {
     /// The points of [`Self::history`], in the same order, in chunks of at most `points_max` points. Memory: twice a
     /// chunk or a few pages for each row group of the series, the points that share one step, and those of row groups
-    /// too short to have a pyramid.
+    /// too short to have a pyramid. Of a series whose steps come in random order, up to all points.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Corrupt`], [`Error::Io`]; [`Error::Invalid`] for 0 points.
@@ -96,7 +100,8 @@ impl HistoryChunks<'_> {
 
     /// The last step of the window that begins at `from`.
     fn end(&self, from: i64, last: i64) -> Result<i64> {
-        let fits = |end: i128| Ok::<_, Error>(self.count(&(from..=end as i64))? <= self.window_max);
+        let most = self.window_max.max(self.count(&(from..=from))?.saturating_mul(WINDOW_SHARE));
+        let fits = |end: i128| Ok::<_, Error>(self.count(&(from..=end as i64))? <= most);
         let (start, last) = (i128::from(from), i128::from(last));
         let mut width = self.width.max(1);
         let mut good = start;
@@ -116,7 +121,7 @@ impl HistoryChunks<'_> {
                 bad = middle
             }
             // Near enough: the window is more than half full.
-            if bad - good < self.width / 8 && self.count(&(from..=good as i64))? > self.window_max / 2 {
+            if bad - good < self.width / 8 && self.count(&(from..=good as i64))? > most / 2 {
                 break;
             }
         }
