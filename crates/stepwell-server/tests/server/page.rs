@@ -228,7 +228,7 @@ fn events_tell_what_changes() {
     let bytes = server.block_on(async { response.into_body().collect().await.unwrap().to_bytes() });
     let text = String::from_utf8(bytes.to_vec()).unwrap();
     assert!(text.starts_with("retry: 2000\nevent: hello\n"), "{text}");
-    assert!(text.contains("event: news\n") && text.contains(r#""keys":["acc"],"points":1"#), "{text}");
+    assert!(text.contains("event: update\n") && text.contains(r#""keys":["acc"],"points":1"#), "{text}");
     assert!(text.contains(&new) && text.contains(r#""event":"appeared""#), "{text}");
 }
 

@@ -30,7 +30,7 @@ function connect() {
     tell('live');
   });
   source.addEventListener('reset', () => listeners.forEach((listener) => listener('reset')));
-  source.addEventListener('news', (event) => {
+  source.addEventListener('update', (event) => {
     const news = JSON.parse((event as MessageEvent<string>).data) as News;
     for (const listener of listeners) listener(news);
   });
