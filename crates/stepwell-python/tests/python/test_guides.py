@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
 
 import pytest
 from mlflow_support import mlflow, no_addresses  # noqa: F401
@@ -12,6 +13,16 @@ from remote_support import Server, script, spool, wait_for  # noqa: F401
 
 import stepwell
 import stepwell.mlflow
+
+
+# A model that its script logs, as the beginning of the script.
+TWICE = """
+import mlflow
+
+class Twice(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input):
+        return [2 * number for number in model_input]
+"""
 
 
 def command(*words, **options):
@@ -91,13 +102,8 @@ def test_a_script_that_runs_elsewhere_by_its_environment_alone(place, tmp_path):
 
 def test_a_model_of_a_run_is_registered_and_loaded(place):
     _, out, _ = script(
-        """
-        import mlflow
+        TWICE + textwrap.dedent("""
         from mlflow import MlflowClient
-
-        class Twice(mlflow.pyfunc.PythonModel):
-            def predict(self, context, model_input):
-                return [2 * number for number in model_input]
 
         mlflow.set_experiment("models")
         with mlflow.start_run() as run:
@@ -115,7 +121,7 @@ def test_a_model_of_a_run_is_registered_and_loaded(place):
         assert row.data.metrics == {"score": 0.9}
         assert client.get_run(run.info.run_id).info.status == "FINISHED"
         print(run.info.run_id)
-        """,
+        """),
         env=place.whole,
     )
     assert [view.id for view in runs(place)] == [out.split()[-1]]
@@ -227,19 +233,13 @@ def test_logged_models_arrive_with_their_files(folder, tmp_path):
         address = f"stepwell+{server.url}"
         env = {"MLFLOW_TRACKING_URI": address, "MLFLOW_REGISTRY_URI": address}
         _, out, _ = script(
-            """
-            import mlflow
-
-            class Twice(mlflow.pyfunc.PythonModel):
-                def predict(self, context, model_input):
-                    return [2 * number for number in model_input]
-
+            TWICE + textwrap.dedent("""
             mlflow.set_experiment("models")
             with mlflow.start_run() as run:
                 info = mlflow.pyfunc.log_model(name="net", python_model=Twice(), pip_requirements=[])
                 mlflow.log_metric("score", 0.9, model_id=info.model_id)
             print(run.info.run_id, info.model_id)
-            """,
+            """),
             env=env,
         )
         run_id, model_id = out.split()[-2:]

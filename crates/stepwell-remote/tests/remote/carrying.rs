@@ -4,15 +4,13 @@ use std::time::Duration;
 
 use stepwell::{NewRun, RunStatus, Workspace};
 
-use crate::support::{Served, points, spool, until};
+use crate::support::{points, server_and_spool, until};
 
 const LONG: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_run_arrives_with_all_that_was_logged() {
-    let dir = tempfile::tempdir().unwrap();
-    let served = Served::start(&dir.path().join("server"));
-    let spool = spool(&dir.path().join("spools"), &served.url());
+    let (dir, _served, spool) = server_and_spool();
     spool.start().unwrap();
     let new = NewRun {
         name: "first".into(),
@@ -48,9 +46,7 @@ fn a_run_arrives_with_all_that_was_logged() {
 
 #[test]
 fn a_killed_server_goes_on_where_it_was() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut served = Served::start(&dir.path().join("server"));
-    let spool = spool(&dir.path().join("spools"), &served.url());
+    let (dir, mut served, spool) = server_and_spool();
     spool.start().unwrap();
     let mut run = spool.create_run("vision", NewRun::default()).unwrap();
     let id = run.run_id().clone();

@@ -6,7 +6,7 @@ use stepwell::tracking::{CreateLoggedModel, LoggedModelStatus, Tracking, Trackin
 use stepwell::{NewRun, RunId, RunStatus, Workspace};
 use stepwell_remote::{Carried, Error, Spool, carry};
 
-use crate::support::{Served, points, spool, until};
+use crate::support::{points, server_and_spool, until};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -19,9 +19,7 @@ fn push(spool: &Spool) -> Carried {
 
 #[test]
 fn a_run_that_left_is_read_on_the_server_and_gone_on_with() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut served = Served::start(&dir.path().join("server"));
-    let spool = spool(&dir.path().join("spools"), &served.url());
+    let (dir, mut served, spool) = server_and_spool();
     let new = NewRun { params: vec![("lr".into(), "0.1".into())], ..NewRun::default() };
     let mut run = spool.create_run("vision", new).unwrap();
     let id = run.run_id().clone();
@@ -61,9 +59,7 @@ fn a_run_that_left_is_read_on_the_server_and_gone_on_with() {
 
 #[test]
 fn a_carrier_lets_a_run_leave_as_often_as_it_comes_back() {
-    let dir = tempfile::tempdir().unwrap();
-    let served = Served::start(&dir.path().join("server"));
-    let spool = spool(&dir.path().join("spools"), &served.url());
+    let (dir, _served, spool) = server_and_spool();
     spool.start().unwrap();
     let mut run = spool.create_run("vision", NewRun::default()).unwrap();
     let id = run.run_id().clone();
@@ -83,9 +79,7 @@ fn a_carrier_lets_a_run_leave_as_often_as_it_comes_back() {
 
 #[test]
 fn what_a_process_was_about_to_remove_is_removed_by_the_next() {
-    let dir = tempfile::tempdir().unwrap();
-    let served = Served::start(&dir.path().join("server"));
-    let spool = spool(&dir.path().join("spools"), &served.url());
+    let (_dir, _served, spool) = server_and_spool();
     let run = spool.create_run("vision", NewRun::default()).unwrap();
     let id = run.run_id().clone();
     run.finish(RunStatus::Finished).unwrap();
@@ -105,9 +99,7 @@ fn what_a_process_was_about_to_remove_is_removed_by_the_next() {
 
 #[test]
 fn logged_models_arrive_with_their_files_and_leave_after_their_run() {
-    let dir = tempfile::tempdir().unwrap();
-    let served = Served::start(&dir.path().join("server"));
-    let spool = spool(&dir.path().join("spools"), &served.url());
+    let (dir, _served, spool) = server_and_spool();
     let tracking = |workspace: &Workspace| {
         let folder = workspace.root().join("artifacts").display().to_string();
         let options = TrackingOptions {
@@ -170,9 +162,7 @@ fn logged_models_arrive_with_their_files_and_leave_after_their_run() {
 
 #[test]
 fn a_million_points_arrive_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let served = Served::start(&dir.path().join("server"));
-    let spool = spool(&dir.path().join("spools"), &served.url());
+    let (dir, _served, spool) = server_and_spool();
     spool.start().unwrap();
     let mut run = spool.create_run("vision", NewRun::default()).unwrap();
     let id = run.run_id().clone();

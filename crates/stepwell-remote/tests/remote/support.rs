@@ -121,6 +121,14 @@ pub(crate) fn spool(root: &Path, url: &str) -> Spool {
     Spool::open(options).unwrap()
 }
 
+/// A server, and a spool of it, in one temporary folder.
+pub(crate) fn server_and_spool() -> (tempfile::TempDir, Served, Spool) {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(&dir.path().join("server"));
+    let spool = spool(&dir.path().join("spools"), &served.url());
+    (dir, served, spool)
+}
+
 /// All points of a run: by metric, in order of step, timestamps and bits of values included.
 pub(crate) fn points(workspace: &Workspace, run: &RunId) -> BTreeMap<String, Vec<(i64, Option<i64>, u64)>> {
     let Some(run) = workspace.find_run(run).unwrap() else { return BTreeMap::new() };
