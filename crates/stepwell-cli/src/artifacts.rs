@@ -5,12 +5,10 @@ use std::path::{Path, PathBuf};
 
 use stepwell::files::check_no_link;
 use stepwell::items::ARTIFACT_URI;
+use stepwell::tracking::SERVED_ARTIFACTS;
 use stepwell::{RunState, Workspace};
 
 use crate::failure::{Failure, Outcome};
-
-/// The prefix of locations that the server stores in the workspace.
-pub(crate) const SERVED: &str = "mlflow-artifacts:/";
 
 /// The folder of artifacts in the workspace at `root`, whatever stands there.
 pub(crate) fn own_folder(root: &Path) -> PathBuf {
@@ -19,7 +17,8 @@ pub(crate) fn own_folder(root: &Path) -> PathBuf {
 
 /// The path of a location that the server stores, below its folder; `None` for any other location.
 pub(crate) fn served(uri: &str, folder: &Path) -> Option<PathBuf> {
-    uri.strip_prefix(SERVED).map(|place| folder.join(place.trim_start_matches('/')))
+    let place = uri.strip_prefix(SERVED_ARTIFACTS)?.strip_prefix('/')?;
+    Some(folder.join(place.trim_start_matches('/')))
 }
 
 /// The folder of a place that is on this machine; `folder` is where the server keeps artifacts.
@@ -99,7 +98,7 @@ pub(crate) fn uri_of_run(workspace: &Workspace, run: &RunState) -> String {
     }
     let location = match workspace.experiments().get(run.experiment) {
         Ok(known) if !known.artifact_location.is_empty() => known.artifact_location,
-        _ => format!("{SERVED}{}", run.experiment),
+        _ => format!("{SERVED_ARTIFACTS}/{}", run.experiment),
     };
     format!("{}/{}/artifacts", location.trim_end_matches('/'), run.id)
 }

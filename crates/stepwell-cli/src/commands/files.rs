@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use stepwell::items::LOGGED_MODEL;
+use stepwell::tracking::SERVED_ARTIFACTS;
 use stepwell_import::{Counts, ImportedModel, ImportedRun, Kind, Taken};
 
-use crate::artifacts::{self, SERVED};
+use crate::artifacts;
 use crate::copy;
 use crate::failure::Outcome;
 use crate::output::plural;
@@ -51,7 +52,7 @@ impl Files {
             leave_out(copied.differing.len() as u64, "another file has the name in the workspace, where it stays");
             leave_out(copied.no_files.len() as u64, "links and special files, which are not followed");
         }
-        let uri = format!("{SERVED}{place}");
+        let uri = format!("{SERVED_ARTIFACTS}/{place}");
         if let Some(before) = &run.attached.artifact_uri {
             self.moved.push((before.trim_end_matches('/').to_owned(), uri.clone()));
         }

@@ -2,6 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use stepwell::tracking::SERVED_ARTIFACTS;
+
 use crate::attached::ArtifactFolder;
 
 /// Folders in which a server of MLflow keeps what it proxies, beside its database or its store.
@@ -25,7 +27,7 @@ pub(crate) fn is_local(location: &str) -> bool {
 
 /// The folders that a location may name. Relative ones lie beside the store.
 fn named(location: &str, beside: &Path) -> Vec<PathBuf> {
-    if let Some(rest) = location.strip_prefix("mlflow-artifacts:") {
+    if let Some(rest) = location.strip_prefix(SERVED_ARTIFACTS) {
         let rest = rest.trim_start_matches('/');
         return PROXIED.iter().map(|folder| beside.join(folder).join(rest)).filter(|path| is_plain(path)).collect();
     }

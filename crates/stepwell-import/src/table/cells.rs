@@ -118,7 +118,7 @@ impl<'t> Cells<'t> {
         let cell = record.text(at);
         let value = self.commas.value(cell, at, options).ok_or_else(|| format!("{cell:?} is not a value"))?;
         self.positions.inexact.look(cell, value, record.offset);
-        builder.push(&position.key(record.untrimmed(key)), position.step, position.timestamp_ms, value);
+        position.push(builder, &position.key(record.untrimmed(key)), value);
         Ok(())
     }
 
@@ -142,7 +142,7 @@ impl<'t> Cells<'t> {
             match self.commas.value(cell, *at, options) {
                 Some(value) => {
                     self.positions.inexact.look(cell, value, record.offset);
-                    builder.push(&position.key(name), position.step, position.timestamp_ms, value);
+                    position.push(builder, &position.key(name), value);
                     self.seen[*at].number();
                 }
                 None => self.seen[*at].text(cell, record.offset),

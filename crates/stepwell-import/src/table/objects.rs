@@ -237,7 +237,7 @@ impl<'t> Objects<'t> {
         let value = cell
             .and_then(json::scalar)
             .ok_or_else(|| format!("the value of {key:?} is not a number; the row is passed over"))?;
-        builder.push(&position.key(key), position.step, position.timestamp_ms, value);
+        position.push(builder, &position.key(key), value);
         Ok(())
     }
 
@@ -267,7 +267,7 @@ impl<'t> Objects<'t> {
             });
         }
         for (key, value) in points {
-            builder.push(&key, position.step, position.timestamp_ms, value);
+            position.push(builder, &key, value);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::context::Context;
+use crate::series::SeriesBuilder;
 use crate::table::columns::{Columns, in_part};
 use crate::table::epochs::{self, Epochs};
 use crate::table::inexact::Inexact;
@@ -20,8 +21,8 @@ pub(crate) struct Head<'r> {
 
 /// Where a row's points belong.
 pub(crate) struct Position<'r> {
-    pub(crate) step: i64,
-    pub(crate) timestamp_ms: Option<i64>,
+    step: i64,
+    timestamp_ms: Option<i64>,
     part: Option<&'r str>,
     /// The columns of this row that name its part and its time, and so hold no metric.
     taken: [Option<usize>; 2],
@@ -31,6 +32,11 @@ impl Position<'_> {
     /// The key of a metric in this part of the training.
     pub(crate) fn key<'k>(&self, name: &'k str) -> Cow<'k, str> {
         in_part(self.part, name)
+    }
+
+    /// Adds a point here. `key` is one that [`Self::key`] gave.
+    pub(crate) fn push(&self, builder: &mut SeriesBuilder, key: &str, value: f64) {
+        builder.push(key, self.step, self.timestamp_ms, value);
     }
 
     /// Whether a column may hold a metric in this row.
