@@ -41,14 +41,20 @@ impl Columns {
     /// # Errors
     /// [`Error::Invalid`] if the columns differ in length.
     pub fn to_record_batch(&self) -> Result<RecordBatch> {
+        self.clone().into_record_batch()
+    }
+
+    /// See [`Self::to_record_batch`]: steps and values are not copied.
+    fn into_record_batch(self) -> Result<RecordBatch> {
+        let rows = self.len();
         let timestamps = self.timestamps.view();
         let timestamps: Int64Array = (0..timestamps.ms.len()).map(|at| timestamps.get(at)).collect();
         let columns: Vec<Column> = vec![
-            (Field::new("step", DataType::Int64, false), Arc::new(Int64Array::from(self.steps.clone()))),
+            (Field::new("step", DataType::Int64, false), Arc::new(Int64Array::from(self.steps))),
             (Field::new("timestamp_ms", DataType::Int64, true), Arc::new(timestamps)),
-            (Field::new("value", DataType::Float64, false), Arc::new(Float64Array::from(self.values.clone()))),
+            (Field::new("value", DataType::Float64, false), Arc::new(Float64Array::from(self.values))),
         ];
-        batch(columns, self.len())
+        batch(columns, rows)
     }
 }
 
@@ -61,7 +67,8 @@ impl<'a> HistoryChunks<'a> {
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let workspace = Workspace::open_or_create(dir.path())?;
     /// let mut run = workspace.create_run(ExperimentId::DEFAULT, NewRun::default())?;
-    /// run.log_columns(run.metric("loss")?, &[0, 1, 2], None, &[3.0, 2.0, 1.0])?;
+    /// let loss = run.metric("loss")?;
+    /// run.log_columns(loss, &[0, 1, 2], None, &[3.0, 2.0, 1.0])?;
     /// let snapshot = workspace.run(run.run_id())?;
     /// for batch in snapshot.history_chunks("loss", 65_536)?.record_batches() {
     ///     assert_eq!(batch?.num_rows(), 3);
@@ -69,7 +76,7 @@ impl<'a> HistoryChunks<'a> {
     /// # Ok::<_, stepwell::Error>(())
     /// ```
     pub fn record_batches(self) -> impl Iterator<Item = Result<RecordBatch>> + use<'a> {
-        self.map(|chunk| chunk?.to_record_batch())
+        self.map(|chunk| chunk?.into_record_batch())
     }
 }
 
@@ -85,7 +92,7 @@ impl SearchResult {
     ///
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let workspace = Workspace::open_or_create(dir.path())?;
-    /// let mut run = workspace.create_run(ExperimentId::DEFAULT, NewRun { name: "first".into(), ..NewRun::default() })?;
+    /// let mut run = workspace.create_run(ExperimentId::DEFAULT, NewRun::default())?;
     /// run.log_metric("loss", 0, 0.5)?;
     /// let batch = workspace.search(&Query::filter("metrics.loss < 1")?)?.to_record_batch()?;
     /// assert_eq!(batch.num_rows(), 1);

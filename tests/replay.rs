@@ -40,8 +40,8 @@ fn what_the_fuzzers_found_is_refused() {
     }
 }
 
-/// Runs a decoder on bytes of all kinds: any, few different ones, short ones. `STEPWELL_REPLAY_TIMES` runs it on so many
-/// times as many.
+/// Runs a decoder on bytes of all kinds: any, few different ones, short ones. `STEPWELL_REPLAY_TIMES` multiplies the
+/// cases.
 fn feed(decode: fn(&[u8]), cases: u32) {
     let times = std::env::var("STEPWELL_REPLAY_TIMES").ok().and_then(|times| times.parse::<u32>().ok());
     let cases = cases.saturating_mul(times.unwrap_or(1));

@@ -231,6 +231,38 @@ pub enum Record {
     },
 }
 
+impl Record {
+    /// The number of its run in the log; `None` for a claim, which names its run by id.
+    #[must_use]
+    pub fn run(&self) -> Option<u32> {
+        match self {
+            Self::Run { run, .. }
+            | Self::Series { run, .. }
+            | Self::Param { run, .. }
+            | Self::ParamRetracted { run, .. }
+            | Self::Tag { run, .. }
+            | Self::Attribute { run, .. }
+            | Self::Item { run, .. } => Some(*run),
+            Self::ParamClaimed { .. } => None,
+        }
+    }
+
+    /// See [`Self::run`].
+    #[must_use]
+    pub fn run_mut(&mut self) -> Option<&mut u32> {
+        match self {
+            Self::Run { run, .. }
+            | Self::Series { run, .. }
+            | Self::Param { run, .. }
+            | Self::ParamRetracted { run, .. }
+            | Self::Tag { run, .. }
+            | Self::Attribute { run, .. }
+            | Self::Item { run, .. } => Some(run),
+            Self::ParamClaimed { .. } => None,
+        }
+    }
+}
+
 /// An attribute of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Attribute {

@@ -4,8 +4,8 @@
 //! 2. Parts without one are short. They are decoded at the beginning and sorted.
 //! 3. A window is the longest range of steps whose pages and rows have no more points than asked for. It is found by
 //!    doubling the width of the last one, then halving the last step. A window is read whole and given in chunks.
-//! 4. Where a single step already touches many pages, as in a series whose steps come in random order, each window would
-//!    decode those pages again. There a window may have several times the points that one step touches.
+//! 4. Where a single step already touches many pages, as in a series whose steps come in random order, each window
+//!    would decode those pages again. There a window may have several times the points that one step touches.
 
 use std::ops::RangeInclusive;
 
@@ -101,11 +101,11 @@ impl HistoryChunks<'_> {
     /// The last step of the window that begins at `from`.
     fn end(&self, from: i64, last: i64) -> Result<i64> {
         let most = self.window_max.max(self.count(&(from..=from))?.saturating_mul(WINDOW_SHARE));
-        let fits = |end: i128| Ok::<_, Error>(self.count(&(from..=end as i64))? <= most);
+        let points = |end: i128| self.count(&(from..=end as i64));
         let (start, last) = (i128::from(from), i128::from(last));
         let mut width = self.width.max(1);
         let mut good = start;
-        while fits((good + width).min(last))? {
+        while points((good + width).min(last))? <= most {
             good = (good + width).min(last);
             if good == last {
                 return Ok(good as i64);
@@ -115,13 +115,14 @@ impl HistoryChunks<'_> {
         let mut bad = (good + width).min(last);
         while bad - good > 1 {
             let middle = good + (bad - good) / 2;
-            if fits(middle)? {
-                good = middle
-            } else {
-                bad = middle
+            let count = points(middle)?;
+            if count > most {
+                bad = middle;
+                continue;
             }
+            good = middle;
             // Near enough: the window is more than half full.
-            if bad - good < self.width / 8 && self.count(&(from..=good as i64))? > most / 2 {
+            if bad - good < self.width / 8 && count > most / 2 {
                 break;
             }
         }
@@ -145,9 +146,7 @@ impl HistoryChunks<'_> {
         columns.sort();
         Ok(columns)
     }
-}
 
-impl HistoryChunks<'_> {
     /// Reads the next window that has points. `false` if there is none.
     fn read_window(&mut self) -> Result<bool> {
         (self.window, self.given) = (Columns::default(), 0);

@@ -208,7 +208,7 @@ impl Runs {
             Record::Attribute { .. } => 0,
         };
         self.weight += WEIGHT + text;
-        let Some(state) = record_run(record).and_then(|run| self.runs.get_mut(&run)) else { return false };
+        let Some(state) = record.run().and_then(|run| self.runs.get_mut(&run)) else { return false };
         let state = Arc::make_mut(state);
         if let (false, Record::Param { key, .. } | Record::ParamRetracted { key, .. }) =
             (self.claims.is_empty(), record)
@@ -217,20 +217,5 @@ impl Runs {
         }
         state.apply(self.author, record);
         true
-    }
-}
-
-/// The run number of a record; `None` for a claim, which names its run by id.
-#[must_use]
-pub fn record_run(record: &Record) -> Option<u32> {
-    match record {
-        Record::Run { run, .. }
-        | Record::Series { run, .. }
-        | Record::Param { run, .. }
-        | Record::ParamRetracted { run, .. }
-        | Record::Tag { run, .. }
-        | Record::Attribute { run, .. }
-        | Record::Item { run, .. } => Some(*run),
-        Record::ParamClaimed { .. } => None,
     }
 }

@@ -4,8 +4,8 @@
 //! A summary starts from a full read of the log and then follows it by reading only what was appended. An unchanged log
 //! costs a read of its length and two slots; an ended log costs nothing. Invariants:
 //!
-//! 1. It contains the frames and slots that its [`LogFollower`](crate::log::follower) counted, each once and in order, and
-//!    nothing else. So it equals a [`LogView`] read at that moment.
+//! 1. It contains the frames and slots that its [`LogFollower`](crate::log::follower) counted, each once and in order,
+//!    and nothing else. So it equals a [`LogView`] read at that moment.
 //! 2. It holds no open file and no points. Its memory depends on series and metadata, not on the number of points.
 //! 3. Each run has a stamp that is unique within the process. Anything derived from a run stays valid while its stamps
 //!    do.
@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::log::follower::{Next, Step};
 use crate::log::record::{Batch, Record};
 use crate::log::walk::{Frame, Payload};
-use crate::run::log_metadata::{LogMetadata, record_run};
+use crate::run::log_metadata::LogMetadata;
 use crate::run::log_view::{LogView, open_group};
 use crate::run::snapshot::{RunPart, StatsPart};
 use crate::segment::reader::{RowGroup, Source};
@@ -169,7 +169,7 @@ impl LogSummary {
     fn take_record(&mut self, record: &Record) {
         self.metadata.take(record);
         let changes = !matches!(record, Record::Series { .. });
-        if let Some(run) = record_run(record).filter(|_| changes) {
+        if let Some(run) = record.run().filter(|_| changes) {
             Arc::make_mut(self.points.entry(run).or_default()).stamp = next_stamp();
         }
     }

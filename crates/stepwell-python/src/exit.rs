@@ -1,5 +1,6 @@
 //! What comes after all that Python does when the process ends: the exit status is known, so that runs that ended with
-//! it as FINISHED become FAILED if it is not 0; and what others set then, as MLflow ends its runs, is carried to servers.
+//! it as FINISHED become FAILED if it is not 0; and what others set then, as MLflow ends its runs, is carried to
+//! servers.
 
 use std::ffi::{c_int, c_void};
 use std::sync::Once;

@@ -185,7 +185,8 @@ impl WorkspaceBase {
 
     /// Finds runs, as a table.
     ///
-    /// filter: such as `metrics.loss < 0.1 AND params.model = 'tree'`; docs/filter.md has the language. All runs without.
+    /// filter: such as `metrics.loss < 0.1 AND params.model = 'tree'`; docs/filter.md has the language. All runs
+    ///     without.
     /// order_by: such as `"metrics.loss DESC"`, or a list of such; the newest run first without.
     /// experiments: names; all without.
     /// limit, offset: at most `limit` rows, after the first `offset`.

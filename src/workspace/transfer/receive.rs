@@ -398,15 +398,8 @@ fn is_news(state: &RunState, author: WriterId, record: &Record) -> bool {
 /// The record with the run's number in another log.
 fn of_run(record: &Record, number: u32) -> Record {
     let mut record = record.clone();
-    match &mut record {
-        Record::Run { run, .. }
-        | Record::Series { run, .. }
-        | Record::Param { run, .. }
-        | Record::ParamRetracted { run, .. }
-        | Record::Tag { run, .. }
-        | Record::Attribute { run, .. }
-        | Record::Item { run, .. } => *run = number,
-        Record::ParamClaimed { .. } => {}
+    if let Some(run) = record.run_mut() {
+        *run = number;
     }
     record
 }
